@@ -1,0 +1,32 @@
+"""lakeopt: how each table of a data lake should lie on disk, found by measuring, applied with proof.
+
+Every command of the ``lakeopt`` program is the function of the same name here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+#: Public functions and the module that each lives in; loaded when first used, so that importing lakeopt is cheap.
+_HOMES = {
+    "tables": "lakeopt.workflows.read",
+    "inspect": "lakeopt.workflows.read",
+    "profile": "lakeopt.workflows.read",
+    "recommend": "lakeopt.workflows.recommend",
+    "plan": "lakeopt.workflows.plan",
+    "rewrite": "lakeopt.workflows.apply",
+    "apply": "lakeopt.workflows.apply",
+    "bench": "lakeopt.workflows.bench",
+    "history": "lakeopt.workflows.journal",
+    "demo": "lakeopt.workflows.demo",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'lakeopt' has no attribute {name!r}")

@@ -1,0 +1,64 @@
+"""Settings from ``lakeopt.toml`` and the environment. Catalogs are pyiceberg's own and are not configured here."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakeopt.errors import ConfigurationError, UnknownName
+
+#: Folder below the warehouse where journal, marks and leases live unless ``state_dir`` says otherwise.
+STATE_FOLDER = "_lakeopt"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user may set once: ``state_dir`` (location of journal, marks and leases), defaults of options.
+
+    ``memory_bytes`` and ``threads`` are None where the machine decides (half its memory, all its cores).
+    """
+
+    state_dir: str | None = None
+    memory: str | None = None
+    threads: int | None = None
+    catalog: str | None = None
+
+
+def load_settings(start: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings of ``lakeopt.toml`` in a folder (or ``LAKEOPT_CONFIG``), overridden by ``LAKEOPT_*`` variables.
+
+    :raises ConfigurationError: the file cannot be read, or has a value of the wrong type.
+    :raises UnknownName: the file has a key that lakeopt does not know (did you mean).
+    """
+    environment = os.environ if environment is None else environment
+    named = environment.get("LAKEOPT_CONFIG")
+    path = Path(named) if named else (start or Path.cwd()) / "lakeopt.toml"
+    values: dict[str, str | int] = _read(path) if named or path.exists() else {}
+    for key in Settings.__dataclass_fields__:
+        if (text := environment.get(f"LAKEOPT_{key.upper()}")) is not None:
+            values[key] = _number(key, text) if key == "threads" else text
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _read(path: Path) -> dict[str, str | int]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: {error}", hint="see 'Configuration' in the README") from error
+    for key, value in data.items():
+        if key not in Settings.__dataclass_fields__:
+            raise UnknownName(f"setting in {path}", key, Settings.__dataclass_fields__)
+        wanted = int if key == "threads" else str
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise ConfigurationError(f"{path}: {key} must be {wanted.__name__}, not {type(value).__name__}")
+    return data
+
+
+def _number(key: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f"LAKEOPT_{key.upper()} must be a whole number, not {text!r}") from None

@@ -1,0 +1,52 @@
+"""What a strategy decides: which files of a partition are rewritten together, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lakeopt.model.plan import Layout, SortField
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """What a strategy may look at: the live data files of one partition in one spec.
+
+    ``excess_depth`` has one number a file: other files that overlap it on the layout's whole key by more
+    than a shared end point, -1 where it is unknown. ``in_order`` says per file whether the table records
+    that it was written in exactly this layout.
+    """
+
+    spec_id: int
+    partition: str
+    files: pa.Table
+    excess_depth: Sequence[int]
+    in_order: Sequence[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Row numbers of ``files`` per group to rewrite; the reason why the rest is left alone."""
+
+    groups: tuple[tuple[int, ...], ...]
+    reason: str
+
+
+class Strategy(Protocol):
+    """A strategy module ends with ``STRATEGY: Strategy = …``; the registry finds it by its file."""
+
+    name: str
+    summary: str
+
+    def layout(self, columns: tuple[SortField, ...]) -> Layout:
+        """The layout for these columns.
+
+        :raises UsageError: the strategy needs columns and got none, or takes none and got some.
+        """
+
+    def choose(self, partition: PartitionState, *, target_file_bytes: int, max_group_bytes: int) -> Choice:
+        """Which files to rewrite together so that a second run would find nothing to do."""

@@ -1,0 +1,152 @@
+"""Decisions: layouts, recommendations and rewrite plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from lakeopt.model.serde import Document
+
+Direction = Literal["asc", "desc"]
+Nulls = Literal["first", "last"]
+Goal = Literal["storage", "reads", "balanced"]
+Verify = Literal["rows", "counts"]
+
+
+@dataclass(frozen=True, slots=True)
+class SortField:
+    """One column of a sort key, compared as the Iceberg spec compares (NaN largest, -0.0 before 0.0)."""
+
+    name: str
+    direction: Direction = "asc"
+    nulls: Nulls = "first"
+
+    def __str__(self) -> str:
+        default = ("asc", "first") if self.direction == "asc" else ("desc", "last")
+        text = self.name if self.direction == "asc" else f"{self.name} desc"
+        return text if (self.direction, self.nulls) == default else f"{text} nulls {self.nulls}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a table lie in its files. ``version`` is raised when the same words come to mean another order."""
+
+    strategy: str
+    columns: tuple[SortField, ...] = ()
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A data or delete file that a plan names."""
+
+    path: str
+    bytes: int
+    record_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileGroup:
+    """Data files of one partition (and one partition spec) that are read together and written anew together.
+
+    ``partition`` is for people; the committer takes the partition tuple from the replaced files themselves.
+    """
+
+    group_id: int
+    spec_id: int
+    partition: str
+    file_count: int
+    bytes: int
+    record_count: int
+    data_files: tuple[PlannedFile, ...]
+    delete_files: tuple[PlannedFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedGroup:
+    """Part of a table that the plan leaves alone, and why. Neither error nor success."""
+
+    partition: str
+    reason: str
+    file_count: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteEstimate:
+    """What the plan expects: bytes read and written, files after."""
+
+    bytes_to_read: int
+    bytes_after: int | None
+    files_after: int
+
+
+@dataclass(frozen=True)
+class RewritePlan(Document):
+    """A rewrite that was decided and touches nothing until it is applied.
+
+    ``writer`` holds what the data files are written with (:class:`lakeopt.model.scan.WriterOptions` as data);
+    ``schema_id`` and ``table_uuid`` are checked when it is applied.
+    """
+
+    kind: ClassVar[str] = "rewrite_plan"
+    plan_id: str
+    created_at: str
+    table: str
+    table_uuid: str
+    branch: str
+    base_snapshot_id: str | None
+    schema_id: int
+    layout: Layout
+    engine: str
+    committer: str
+    verify: Verify
+    target_file_bytes: int
+    set_default_sort_order: bool
+    writer: Mapping[str, str]
+    groups: tuple[FileGroup, ...]
+    skipped: tuple[SkippedGroup, ...]
+    estimate: RewriteEstimate
+    catalog_properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the table takes today, and what merging its small files alone would make of it.
+
+    Sample figures: the same sampled rows, encoded with the same writer, in arrival order.
+    """
+
+    current_bytes: int
+    bin_packed_bytes: int
+    sampled_rows: int
+    sampled_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One layout that was measured. ``bytes_ratio`` is to arrival order with the same writer (< 1 is smaller)."""
+
+    strategy: str
+    columns: tuple[SortField, ...]
+    writer: Mapping[str, str]
+    bytes_ratio: float
+    scanned_ratio: float | None
+    why: str
+
+
+@dataclass(frozen=True)
+class LayoutRecommendation(Document):
+    """Candidate layouts, best first; ``chosen`` indexes ``candidates``, null means: leave it alone."""
+
+    kind: ClassVar[str] = "layout_recommendation"
+    table: str
+    snapshot_id: str | None
+    goal: Goal
+    baseline: Baseline
+    candidates: tuple[Candidate, ...]
+    chosen: int | None
+    reason: str
+    trials: int
+    elapsed_seconds: float
