@@ -1,0 +1,60 @@
+"""Which files are worth reading together: sizes, bins and the fixed point that a second run must find."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+#: A file below this share of the target counts as small (Iceberg's own default for rewrites).
+SMALL_SHARE = 0.75
+#: Fewer small files than this are not worth a rewrite unless they fill a file of the target size.
+MIN_SMALL_FILES = 5
+
+
+def ideal_file_count(total_bytes: int, target_file_bytes: int) -> int:
+    """Files of the target size that hold so many bytes.
+
+    >>> ideal_file_count(1000, 300), ideal_file_count(0, 300)
+    (4, 0)
+    """
+    return math.ceil(total_bytes / target_file_bytes)
+
+
+def is_small(size: int, target_file_bytes: int) -> bool:
+    """Whether a file of so many bytes is small for the target."""
+    return size < SMALL_SHARE * target_file_bytes
+
+
+def is_well_sized(sizes: Sequence[int], target_file_bytes: int) -> bool:
+    """Whether no smaller number of files worth a rewrite could hold these.
+
+    One small file (the last of a rewrite) is as good as it gets; a third more files than ideal is tolerated,
+    since files end at row-group boundaries.
+
+    >>> is_well_sized([100, 98, 40], 100), is_well_sized([10, 10, 10], 100), is_well_sized([], 100)
+    (True, False, True)
+    """
+    if len(sizes) <= 1:
+        return True
+    ideal = ideal_file_count(sum(sizes), target_file_bytes)
+    return len(sizes) <= max(ideal + (ideal > 1), math.floor(ideal * 4 / 3))
+
+
+def bins(sizes: Sequence[int], max_bytes: int) -> Iterator[tuple[int, ...]]:
+    """Runs of consecutive positions whose sizes stay within a bound; a larger file stands alone.
+
+    Order is kept, so that rows that arrived together stay together.
+
+    >>> list(bins([4, 4, 4, 20, 1], 10))
+    [(0, 1), (2,), (3,), (4,)]
+    """
+    run: list[int] = []
+    held = 0
+    for position, size in enumerate(sizes):
+        if run and held + size > max_bytes:
+            yield tuple(run)
+            run, held = [], 0
+        run.append(position)
+        held += size
+    if run:
+        yield tuple(run)

@@ -1,0 +1,40 @@
+"""Bin-pack: merge small files of a partition into files of the target size, rows in the order they arrived."""
+
+from __future__ import annotations
+
+from lakeopt.errors import UsageError
+from lakeopt.layout.file_groups import MIN_SMALL_FILES, bins, ideal_file_count, is_small
+from lakeopt.layout.strategies.base import Choice, PartitionState, Strategy
+from lakeopt.model.plan import Layout, SortField
+
+
+class BinPack:
+    """Rewrites only files that are small for the target; all others stay as they are."""
+
+    name = "bin-pack"
+    summary = "merge small files, rows in arrival order"
+
+    def layout(self, columns: tuple[SortField, ...]) -> Layout:
+        """The layout; it takes no columns."""
+        if columns:
+            raise UsageError("bin-pack takes no columns", hint="use --strategy sort to order rows by columns")
+        return Layout(self.name)
+
+    def choose(self, partition: PartitionState, *, target_file_bytes: int, max_group_bytes: int) -> Choice:
+        """Small files, in arrival order, in groups of at most ``max_group_bytes``."""
+        sizes = partition.files["file_size_in_bytes"].to_pylist()
+        small = [row for row, size in enumerate(sizes) if is_small(size, target_file_bytes)]
+        total = sum(sizes[row] for row in small)
+        if len(small) < MIN_SMALL_FILES and total < target_file_bytes:
+            return Choice((), f"{len(small)} small files are too few to merge")
+        runs = bins([sizes[row] for row in small], max_group_bytes)
+        groups = tuple(tuple(small[position] for position in run) for run in runs)
+        worth = tuple(
+            group
+            for group in groups
+            if ideal_file_count(sum(sizes[row] for row in group), target_file_bytes) < len(group)
+        )
+        return Choice(worth, "" if worth else "merging would not make fewer files")
+
+
+STRATEGY: Strategy = BinPack()

@@ -1,0 +1,273 @@
+"""Act: stage, prove, commit. The only place where a table changes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import resource
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lakeopt import __version__, registry
+from lakeopt.config import Settings, load_settings
+from lakeopt.engines.base import Engine
+from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError
+from lakeopt.model.plan import FileGroup, RewritePlan
+from lakeopt.model.result import RewriteResult, Verification
+from lakeopt.model.scan import StageRequest, WriterOptions
+from lakeopt.model.serde import to_json
+from lakeopt.tables.base import Committer, Table
+from lakeopt.units import parse_size
+from lakeopt.workflows import journal
+from lakeopt.workflows.plan import plan as make_plan
+from lakeopt.workflows.spill import spill_directory
+from lakeopt.workflows.verify import prove, staged_scan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: ``progress(phase, done, total)``: rows done of all rows, in the phases ``rewriting`` and ``proving``.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class _Run:
+    """What one apply holds on to while it works."""
+
+    plan: RewritePlan
+    table: Table
+    engine: Engine
+    committer: Committer
+    memory_bytes: int
+    threads: int
+    progress: Progress
+    staged: dict[int, pa.Table] = field(default_factory=dict)
+    proofs: list[Verification] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
+
+
+def rewrite(
+    table: str | Table,
+    *,
+    memory_bytes: int | None = None,
+    threads: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    **choices: Any,
+) -> RewriteResult:
+    """Plan a rewrite (see :func:`lakeopt.plan` for ``choices``) and apply it at once."""
+    settings = settings or load_settings()
+    decided = make_plan(table, memory_bytes=memory_bytes, settings=settings, **choices)
+    return apply(
+        decided, memory_bytes=memory_bytes, threads=threads, settings=settings, progress=progress, command="rewrite"
+    )
+
+
+def apply(
+    plan: RewritePlan,
+    *,
+    memory_bytes: int | None = None,
+    threads: int | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    command: str = "apply",
+) -> RewriteResult:
+    """Run a plan: write the new files, prove their rows equal, commit them as one ``replace`` snapshot.
+
+    On any failure or interrupt the table is as it was and the written files are removed, except where the
+    outcome of the commit is unknown: then they are kept until a later run can tell.
+
+    :raises StalePlan: the plan no longer holds (appends alone never make it stale).
+    :raises ProofFailed: written rows differ from the rows that were read.
+    :raises CommitConflict: a concurrent change touched what the plan replaces.
+    """
+    from lakeopt.tables.committer import committer
+    from lakeopt.tables.open import open_table
+
+    started = time.perf_counter()
+    settings = settings or load_settings()
+    table = open_table(plan.table, settings)
+    putter = committer(plan.committer)
+    run = _Run(
+        plan=plan,
+        table=table,
+        engine=registry.load(registry.ENGINES, plan.engine).ENGINE,
+        committer=putter,
+        memory_bytes=memory_bytes or _default_memory(settings),
+        threads=threads or settings.threads or len(os.sched_getaffinity(0)),
+        progress=progress or (lambda phase, done, total: None),
+    )
+    with run.timed("check"):
+        _settle_unknown(table, putter, settings)
+        putter.check(table, plan)
+    if not plan.groups:
+        return _result(run, (), time.perf_counter() - started)
+    log = journal.start(table, plan, command, settings)
+    try:
+        with spill_directory() as spill:
+            _stage_and_prove(run, spill, log)
+        with run.timed("commit"):
+            snapshot_id = putter.commit(
+                table, plan, run.staged, on_snapshot_id=lambda number: log.write("committing", snapshot_id=str(number))
+            )
+    except BaseException as error:
+        _give_up(run, log, error)
+        raise
+    result = _result(run, (str(snapshot_id),), time.perf_counter() - started)
+    log.write("committed", **journal.result_event(result))
+    return result
+
+
+def _default_memory(settings: Settings) -> int:
+    """The configured memory, else half of what the machine has."""
+    import psutil
+
+    return parse_size(settings.memory) if settings.memory else psutil.virtual_memory().total // 2
+
+
+def _settle_unknown(table: Table, putter: Committer, settings: Settings) -> None:
+    """Add the end of earlier plans whose commit had no known outcome, where it can be told now."""
+    for log, snapshot_id in journal.unresolved(table, settings):
+        if putter.find(table, snapshot_id):
+            log.write("committed", snapshot_ids=[str(snapshot_id)], settled_later=True)
+
+
+def _stage_and_prove(run: _Run, spill: str, log: journal.JournalWriter) -> None:
+    """Stage each group and prove it before the next one begins, so that a fault shows early."""
+    total = sum(group.record_count for group in run.plan.groups)
+    done = 0
+    listed = _planned_files(run)
+    for group in run.plan.groups:
+        scan = run.table.scan(listed[group.group_id])
+        with run.timed("stage"):
+            advance = functools.partial(_advance, run.progress, done, total)
+            request = _request(run, group, scan, spill, advance)
+            run.staged[group.group_id] = run.engine.stage(request)
+        run.progress("proving", done, total)
+        with run.timed("prove"):
+            written = staged_scan(scan, run.staged[group.group_id])
+            proof = prove(
+                run.engine, scan, written, run.plan.verify, threads=run.threads, memory_bytes=run.memory_bytes
+            )
+        run.proofs.append(proof)
+        done += group.record_count
+        run.progress("proving", done, total)
+        log.write(
+            "staged",
+            group_id=group.group_id,
+            files=run.staged[group.group_id]["file_path"].to_pylist(),
+            fingerprint=proof.fingerprint,
+        )
+
+
+def _advance(progress: Progress, before: int, total: int, rows: int) -> None:
+    progress("rewriting", before + rows, total)
+
+
+def _planned_files(run: _Run) -> dict[int, pa.Table]:
+    """The planned data files of each group, as the base snapshot lists them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    base = int(run.plan.base_snapshot_id or 0)
+    group_of = {file.path: group.group_id for group in run.plan.groups for file in group.data_files}
+    wanted = pa.array(group_of, type=pa.string())
+    parts = [part.filter(pc.is_in(part["file_path"], wanted)) for part in run.table.files(base)]
+    files = pa.concat_tables(parts)
+    groups = pa.array([group_of[path] for path in files["file_path"].to_pylist()], pa.int64())
+    return {group.group_id: files.filter(pc.equal(groups, group.group_id)) for group in run.plan.groups}
+
+
+def _request(run: _Run, group: FileGroup, scan: Any, spill: str, progress: Callable[[int], None]) -> StageRequest:
+    plan, table = run.plan, run.table
+    return StageRequest(
+        scan=scan,
+        sort=tuple((c.name, c.direction == "asc", c.nulls == "first") for c in plan.layout.columns),
+        writer=WriterOptions.from_mapping(plan.writer),
+        target_file_bytes=plan.target_file_bytes,
+        locate=lambda number: table.new_data_location(
+            group, f"{plan.plan_id}-{group.group_id:05d}-{number:05d}.parquet"
+        ),
+        memory_bytes=run.memory_bytes,
+        threads=run.threads,
+        temp_dir=spill,
+        footer_metadata={
+            "lakeopt.version": __version__,
+            "lakeopt.plan-id": plan.plan_id,
+            "lakeopt.layout": to_json(plan.layout, indent=None),
+        },
+        progress=progress,
+    )
+
+
+def _give_up(run: _Run, log: journal.JournalWriter, error: BaseException) -> None:
+    """Remove what was written, unless it may yet turn out to be committed; say so in the journal.
+
+    Signals wait meanwhile: a second Ctrl-C must not leave half of the files behind.
+    """
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        if isinstance(error, CommitOutcomeUnknown):
+            log.write("unknown", error=str(error))
+            return
+        for staged in run.staged.values():
+            run.engine.discard(staged, run.table.resolve)
+        interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
+        reason = str(error) if isinstance(error, LakeoptError) else f"{type(error).__name__}: {error}"
+        log.write("interrupted" if interrupted else "failed", error=reason)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _result(run: _Run, snapshot_ids: tuple[str, ...], elapsed: float) -> RewriteResult:
+    plan = run.plan
+    added = [size for staged in run.staged.values() for size in staged["file_size_in_bytes"].to_pylist()]
+    return RewriteResult(
+        plan_id=plan.plan_id,
+        table=plan.table,
+        layout=plan.layout,
+        snapshot_ids=snapshot_ids,
+        rewritten_data_files_count=sum(group.file_count for group in plan.groups),
+        added_data_files_count=len(added),
+        removed_delete_files_count=0,
+        bytes_before=sum(group.bytes for group in plan.groups),
+        bytes_after=sum(added),
+        record_count=sum(group.record_count for group in plan.groups),
+        verification=_joined(run.proofs),
+        groups_done=len(run.staged),
+        groups_skipped=len(plan.skipped),
+        groups_failed=0,
+        skipped=Counter(group.reason for group in plan.skipped),
+        failed=(),
+        elapsed_seconds=elapsed,
+        seconds=run.seconds,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def _joined(proofs: list[Verification]) -> Verification | None:
+    """One verification for all groups: each was proved apart; fingerprints add up, lane by lane, modulo 2^64."""
+    if not proofs:
+        return None
+    digests = [proof.fingerprint for proof in proofs if proof.fingerprint is not None]
+    lanes = [sum(int(digest[at : at + 16], 16) for digest in digests) % 2**64 for at in (0, 16)]
+    return Verification(
+        method=proofs[0].method,
+        matched=all(proof.matched for proof in proofs),
+        fingerprint="".join(f"{lane:016x}" for lane in lanes) if digests else None,
+        version=proofs[0].version,
+        record_count=sum(proof.record_count for proof in proofs),
+    )

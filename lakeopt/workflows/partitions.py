@@ -1,0 +1,106 @@
+"""The live data files of a table, partition by partition, as a strategy looks at them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lakeopt.layout.strategies.base import PartitionState, Strategy
+from lakeopt.model.plan import FileGroup, Layout, PlannedFile, SkippedGroup
+from lakeopt.tables.base import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Bin-packed groups hold at most this many bytes on disk (Iceberg's own default for rewrites).
+MAX_GROUP_BYTES = 100 * 1024**3
+
+
+def group_files(
+    table: Table, base: int, where: str | None, layout: Layout, strategy: Strategy, target: int
+) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
+    """File groups to rewrite and partitions to leave alone, as the strategy chooses, from a snapshot's files."""
+    groups: list[FileGroup] = []
+    skipped: list[SkippedGroup] = []
+    for partition in _partitions(table, base, where, layout):
+        files = partition.files
+        reason = _unsafe(files)
+        if reason is None:
+            choice = strategy.choose(partition, target_file_bytes=target, max_group_bytes=MAX_GROUP_BYTES)
+            groups += [
+                _group(len(groups) + number, partition, files.take(list(rows)))
+                for number, rows in enumerate(choice.groups)
+            ]
+            reason = choice.reason if not choice.groups else None
+        if reason is not None:
+            total = sum(files["file_size_in_bytes"].to_pylist())
+            skipped.append(SkippedGroup(partition.partition, reason, files.num_rows, total))
+    return tuple(groups), tuple(skipped)
+
+
+def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> Iterator[PartitionState]:
+    """The live data files of the base, one partition of one spec at a time, in order of arrival."""
+    import numpy as np
+    import pyarrow as pa
+
+    from lakeopt.analysis.overlap import key_depths
+    from lakeopt.model.scan import files_schema
+
+    files = pa.concat_tables([files_schema().empty_table(), *table.files(base, where=where)])
+    files = files.sort_by(
+        [(name, "ascending") for name in ("spec_id", "partition", "data_sequence_number", "snapshot_id", "file_path")]
+    )
+    if not files.num_rows:
+        return
+    order_id = table.sort_order_id(layout.columns) if layout.columns else None
+    if layout.columns:
+        excess = key_depths(files, layout.columns, table.schema, table.field_types, resolve=table.resolve).excess
+    else:
+        excess = np.zeros(files.num_rows, dtype=np.int64)
+    written_so = np.asarray(files["sort_order_id"].fill_null(-1)) == (-1 if order_id is None else order_id)
+    in_order = written_so & (order_id is not None)
+    keys = list(zip(files["spec_id"].to_pylist(), files["partition"].to_pylist(), strict=True))
+    starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]] + [len(keys)]
+    for start, end in itertools.pairwise(starts):
+        yield PartitionState(
+            spec_id=keys[start][0],
+            partition=keys[start][1],
+            files=files.slice(start, end - start),
+            excess_depth=excess[start:end].tolist(),
+            in_order=in_order[start:end].tolist(),
+        )
+
+
+def _unsafe(files: pa.Table) -> str | None:
+    """Why the files of a partition are not rewritten, or None."""
+    import pyarrow.compute as pc
+
+    foreign = sorted({name for name in files["file_format"].to_pylist() if name.lower() != "parquet"})
+    if foreign:
+        return f"holds {', '.join(foreign)} files; only Parquet is rewritten"
+    with_deletes = pc.sum(pc.greater(pc.fill_null(pc.list_value_length(files["delete_files"]), 0), 0)).as_py()
+    if with_deletes:
+        return f"delete files apply to {with_deletes} of {files.num_rows} data files; they are not rewritten yet"
+    if files["key_metadata"].null_count < files.num_rows:
+        return "holds encrypted files"
+    return None
+
+
+def _group(group_id: int, partition: PartitionState, files: pa.Table) -> FileGroup:
+    listed = zip(
+        files["file_path"].to_pylist(),
+        files["file_size_in_bytes"].to_pylist(),
+        files["record_count"].to_pylist(),
+        strict=True,
+    )
+    planned = tuple(PlannedFile(path, size, rows) for path, size, rows in listed)
+    return FileGroup(
+        group_id=group_id,
+        spec_id=partition.spec_id,
+        partition=partition.partition,
+        file_count=len(planned),
+        bytes=sum(file.bytes for file in planned),
+        record_count=sum(file.record_count for file in planned),
+        data_files=planned,
+    )

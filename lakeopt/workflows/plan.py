@@ -1,0 +1,163 @@
+"""Decide a rewrite: which files of which partitions, in which layout. Touches nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lakeopt import registry
+from lakeopt.config import Settings, load_settings
+from lakeopt.errors import Refused, UnknownName, UsageError
+from lakeopt.layout.file_groups import ideal_file_count
+from lakeopt.layout.strategies.base import Strategy
+from lakeopt.model.plan import (
+    FileGroup,
+    Goal,
+    Layout,
+    RewriteEstimate,
+    RewritePlan,
+    SkippedGroup,
+    SortField,
+    Verify,
+)
+from lakeopt.tables.base import Table
+from lakeopt.workflows.partitions import group_files
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A layout, or the reason why none is worth it, and its measured bytes relative to now."""
+
+    layout: Layout | None
+    reason: str = ""
+    bytes_ratio: float | None = None
+
+
+def plan(
+    table: str | Table,
+    *,
+    strategy: str = "auto",
+    sort_by: Sequence[SortField] = (),
+    goal: Goal = "storage",
+    queries: str | Path | None = None,
+    where: str | None = None,
+    branch: str = "main",
+    engine: str = "duckdb",
+    target_file_bytes: int | None = None,
+    compression_level: int | None = None,
+    verify: Verify = "rows",
+    set_default_sort_order: bool = False,
+    time_budget: float | None = None,
+    memory_bytes: int | None = None,
+    settings: Settings | None = None,
+) -> RewritePlan:
+    """Plan a rewrite of a table's data files into a layout; the base is the branch's head.
+
+    ``strategy`` ``auto`` takes ``sort_by`` where given, else what ``recommend`` chooses. ``where`` selects
+    files that may hold matching rows; every row of a selected file is kept.
+
+    :raises Refused: the table cannot be written safely (v3, encrypted, a bare metadata file …).
+    :raises UnknownName: no such table, branch, strategy, engine or column.
+    """
+    from lakeopt.tables.open import open_table
+
+    settings = settings or load_settings()
+    opened = open_table(table, settings) if isinstance(table, str) else table
+    if opened.read_only:
+        raise Refused(f"{opened.identifier} is not rewritten: {opened.read_only}")
+    _require(registry.ENGINES, "engine", engine)
+    chosen = _choose(opened, strategy, tuple(sort_by), goal, queries, time_budget, memory_bytes, settings)
+    target = target_file_bytes or opened.target_file_bytes()
+    base = opened.snapshot_id(branch)
+    groups, skipped = _groups(opened, base, where, chosen, target)
+    return RewritePlan(
+        plan_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        table=opened.identifier,
+        table_uuid=opened.uuid,
+        branch=branch,
+        base_snapshot_id=str(base) if base is not None else None,
+        schema_id=opened.schema_id,
+        layout=chosen.layout or Layout("none"),
+        engine=engine,
+        committer="lakeopt",
+        verify=verify,
+        target_file_bytes=target,
+        set_default_sort_order=set_default_sort_order,
+        writer=opened.writer_options(level=compression_level).as_mapping(),
+        groups=groups,
+        skipped=skipped,
+        estimate=_estimate(groups, chosen.bytes_ratio, target),
+    )
+
+
+def _groups(
+    table: Table, base: int | None, where: str | None, chosen: _Chosen, target: int
+) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
+    if base is None:
+        return (), (SkippedGroup("all", "the table has no snapshot"),)
+    if chosen.layout is None:
+        return (), (SkippedGroup("all", chosen.reason),)
+    return group_files(table, base, where, chosen.layout, _strategy(chosen.layout.strategy), target)
+
+
+def _estimate(groups: tuple[FileGroup, ...], bytes_ratio: float | None, target: int) -> RewriteEstimate:
+    """What the groups will take; a ratio that was not measured is taken as 1 for the number of files."""
+    to_read = sum(group.bytes for group in groups)
+    files = sum(max(1, ideal_file_count(round(group.bytes * (bytes_ratio or 1)), target)) for group in groups)
+    return RewriteEstimate(to_read, None if bytes_ratio is None else round(to_read * bytes_ratio), files)
+
+
+def _require(kind: str, what: str, name: str) -> None:
+    known = registry.names(kind)
+    if name not in known:
+        raise UnknownName(what, name, known)
+
+
+def _choose(
+    table: Table,
+    strategy: str,
+    sort_by: tuple[SortField, ...],
+    goal: Goal,
+    queries: str | Path | None,
+    time_budget: float | None,
+    memory_bytes: int | None,
+    settings: Settings,
+) -> _Chosen:
+    """The layout that was asked for, or the one that measuring recommends."""
+    _check_columns(table, sort_by)
+    if strategy == "auto" and sort_by:
+        strategy = "sort"
+    if strategy != "auto":
+        _require(registry.STRATEGIES, "strategy", strategy)
+        return _Chosen(_strategy(strategy).layout(sort_by))
+    from lakeopt.workflows.recommend import recommend
+
+    advice = recommend(
+        table, goal=goal, queries=queries, time_budget=time_budget, memory=memory_bytes, settings=settings
+    )
+    if advice.chosen is None:
+        return _Chosen(None, advice.reason)
+    best = advice.candidates[advice.chosen]
+    return _Chosen(_strategy(best.strategy).layout(best.columns), advice.reason, best.bytes_ratio)
+
+
+def _strategy(name: str) -> Strategy:
+    strategy: Strategy = registry.load(registry.STRATEGIES, name).STRATEGY
+    return strategy
+
+
+def _check_columns(table: Table, sort_by: tuple[SortField, ...]) -> None:
+    import pyarrow as pa
+
+    for column in sort_by:
+        if column.name not in table.field_types:
+            raise UnknownName("column", column.name, table.field_types)
+        if pa.types.is_nested(table.schema.field(column.name).type):
+            raise UsageError(
+                f"column {column.name!r} of type {table.field_types[column.name]} cannot be sorted",
+                hint="choose columns of primitive types",
+            )

@@ -1,0 +1,82 @@
+"""Where lakeopt keeps what it must remember about a table: the state directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lakeopt.config import STATE_FOLDER, Settings
+from lakeopt.errors import ConfigurationError, Unreachable
+from lakeopt.tables.base import Table
+
+
+def state_location(table: Table, settings: Settings) -> str:
+    """Location of the state directory: ``state_dir`` if set, else ``_lakeopt`` below the warehouse.
+
+    :raises ConfigurationError: the catalog names no warehouse, or the path would lie in a table's location
+        (where orphan removal by others would eat it).
+    """
+    hint = "set LAKEOPT_STATE_DIR, or state_dir in lakeopt.toml, to a location outside every table"
+    if settings.state_dir:
+        location = settings.state_dir.rstrip("/")
+    elif table.warehouse:
+        location = f"{table.warehouse.rstrip('/')}/{STATE_FOLDER}"
+    else:
+        raise ConfigurationError(
+            f"the catalog of {table.identifier} names no warehouse to keep a journal in", hint=hint
+        )
+    if _is_inside(table, location):
+        raise ConfigurationError(f"the state directory {location} lies inside the table {table.identifier}", hint=hint)
+    return location
+
+
+def _is_inside(table: Table, location: str) -> bool:
+    filesystem, path = table.resolve(location)
+    table_filesystem, table_path = table.resolve(table.location)
+    return filesystem.equals(table_filesystem) and f"{path}/".startswith(table_path.rstrip("/") + "/")
+
+
+def write_object(table: Table, location: str, value: Mapping[str, Any]) -> None:
+    """Write one immutable JSON object; a reader sees all of it or nothing.
+
+    Local files appear under their name only once they are whole; object stores do that by themselves.
+
+    :raises Unreachable: the state directory cannot be written.
+    """
+    from pyarrow import fs
+
+    filesystem, path = table.resolve(location)
+    local = isinstance(filesystem, fs.LocalFileSystem)
+    part = f"{path}.part" if local else path
+    try:
+        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+        with filesystem.open_output_stream(part) as sink:
+            sink.write(json.dumps(value, ensure_ascii=False).encode())
+        if local:
+            filesystem.move(part, path)
+    except OSError as error:
+        raise Unreachable(
+            f"the state directory cannot be written: {location}: {error}",
+            hint="set LAKEOPT_STATE_DIR to a location that this user may write",
+        ) from error
+
+
+def read_objects(table: Table, location: str) -> list[tuple[str, dict[str, Any]]]:
+    """All JSON objects below a location as (path below it, value), sorted by path; an absent folder has none.
+
+    :raises Unreachable: the state directory cannot be read.
+    """
+    from pyarrow import fs
+
+    filesystem, path = table.resolve(location)
+    selector = fs.FileSelector(path, allow_not_found=True, recursive=True)
+    try:
+        found = sorted(info.path for info in filesystem.get_file_info(selector) if info.path.endswith(".json"))
+        values = []
+        for name in found:
+            with filesystem.open_input_stream(name) as source:
+                values.append((name[len(path) :].lstrip("/"), json.loads(source.read())))
+        return values
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"the state directory cannot be read: {location}: {error}") from error
