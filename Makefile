@@ -1,0 +1,76 @@
+# lakeopt: `make help` lists what can be done. Everything below works from a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ORACLE := .venv-oracle
+JARS := .cache/jars
+SPARK_JAR := iceberg-spark-runtime-4.1_2.13-1.12.0.jar
+SQLITE_JAR := sqlite-jdbc-3.53.4.0.jar
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test soak bench bench-quick notebooks docs services clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lakeopt needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e '.[test]'
+	@touch $@
+
+$(ORACLE)/.done: constraints-oracle.txt
+	$(PYTHON) -m venv $(ORACLE)
+	$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-oracle.txt
+	@touch $@
+
+setup: $(VENV)/.demo ## make the environment that runs lakeopt and its demo
+
+demo: $(VENV)/.demo ## the whole loop on real data: inspect, profile, recommend, rewrite, prove, bench
+	$(BIN)/lakeopt demo $(if $(DIR),--dir $(DIR))
+
+check: $(VENV)/.test ## format, lint, types, import contracts, quick tests (under two minutes)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m 'not slow and not fault and not service' -p no:cacheprovider
+
+services: $(VENV)/.test $(ORACLE)/.done ## fetch what the real services need, where their tools are on this machine
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
+	  $(MAKE) --no-print-directory $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR); \
+	else echo "no Java 17 or no Maven on this machine: tests with Spark will be skipped"; fi
+
+$(JARS)/$(SPARK_JAR):
+	mvn -B -ntp -q dependency:copy -Dartifact=org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0 -DoutputDirectory=$(JARS)
+
+$(JARS)/$(SQLITE_JAR):
+	mvn -B -ntp -q dependency:copy -Dartifact=org.xerial:sqlite-jdbc:3.53.4.0 -DoutputDirectory=$(JARS)
+
+test: services ## all tests, with every real service whose tool this machine has
+	$(BIN)/python -m pytest -p no:cacheprovider
+
+soak: services ## every fault test in full; writes its result file under benchmarks/results/
+	LAKEOPT_SOAK=1 $(BIN)/python -m pytest -m fault -p no:cacheprovider
+
+bench: $(VENV)/.test ## the benchmark table of the README (about an hour; wants a quiet machine)
+	$(BIN)/python -m benchmarks.run
+
+bench-quick: $(VENV)/.test ## the same on a tenth of the rows (minutes)
+	$(BIN)/python -m benchmarks.run --quick
+
+notebooks: $(VENV)/.test ## execute the notebooks top to bottom
+	$(BIN)/python -m pytest tests/test_notebooks.py -p no:cacheprovider
+
+docs: $(VENV)/.test ## write docs/commands.md and docs/schemas anew from the code
+	LAKEOPT_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/test_docs.py -p no:cacheprovider
+
+clean: ## remove environments, caches and fetched jars
+	rm -rf $(VENV) $(ORACLE) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -1,0 +1,80 @@
+"""Real services. A missing tool is named and its tests are skipped; with ``CI=true`` that is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+JARS = ROOT / ".cache" / "jars"
+
+
+def need(service: str, present: bool, how: str) -> None:
+    """Skip the test, or fail it in CI, where a service is not there."""
+    if present:
+        return
+    message = f"service {service} is missing: {how}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., pa.Table]:
+    """``oracle(metadata_location, snapshot_id=None)``: the table's rows as DuckDB's iceberg extension reads them."""
+    python = ROOT / ".venv-oracle" / "bin" / "python"
+    need("independent reader (DuckDB's iceberg extension)", python.exists(), "run `make services`")
+
+    def read(metadata_location: str, snapshot_id: int | None = None) -> pa.Table:
+        out = tmp_path_factory.mktemp("oracle") / "rows.parquet"
+        script = Path(__file__).with_name("oracle_read.py")
+        metadata = metadata_location.removeprefix("file://")
+        arguments = [str(python), str(script), metadata, str(out)] + ([str(snapshot_id)] if snapshot_id else [])
+        done = subprocess.run(arguments, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return pq.read_table(out)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def spark_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
+    """A Spark session with Iceberg's own runtime over a SQLite catalog ``lake``, and the catalog's folder.
+
+    One session a test run: a JVM holds one active session and its static settings cannot change.
+    """
+    need("Spark", shutil.which("java") is not None, "install a JDK 17")
+    jars = sorted(JARS.glob("*.jar")) if JARS.exists() else []
+    need("Spark with Iceberg's runtime", len(jars) >= 2, "install Maven and run `make services`")
+    sql = pytest.importorskip("pyspark.sql")
+    folder = tmp_path_factory.mktemp("spark-lake")
+    settings = {
+        "spark.jars": ",".join(map(str, jars)),
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.driver.memory": "1g",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.catalog.lake": "org.apache.iceberg.spark.SparkCatalog",
+        "spark.sql.catalog.lake.type": "jdbc",
+        "spark.sql.catalog.lake.jdbc.schema-version": "V1",
+        "spark.sql.catalog.lake.uri": f"jdbc:sqlite:{folder}/catalog.db",
+        "spark.sql.catalog.lake.warehouse": f"file://{folder}/warehouse",
+        "spark.sql.warehouse.dir": f"file://{folder}/spark-warehouse",
+    }
+    session = sql.SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    try:
+        yield session, folder
+    finally:
+        session.stop()
