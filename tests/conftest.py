@@ -1,0 +1,29 @@
+"""Shared fixtures: a lake of Iceberg tables in a temporary folder, found by pyiceberg's own configuration."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file; this lets them import `lake`
+
+from lake import Lake
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """An empty lake whose catalog ``lake`` is configured in the environment, so that subprocesses see it too.
+
+    The user's own configuration files are out of sight: home and working folder are temporary.
+    """
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("PYICEBERG_HOME", raising=False)
+    monkeypatch.chdir(home)
+    made = Lake(tmp_path / "lake")
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
