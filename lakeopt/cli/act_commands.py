@@ -1,0 +1,159 @@
+"""Commands that act: plan, show, ask, apply, write the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakeopt import registry
+from lakeopt.cli import diagnostics, output
+from lakeopt.cli.options import (
+    Acting,
+    Goal,
+    Option,
+    Output,
+    PlanOutput,
+    Queries,
+    Table,
+    TimeBudget,
+    duration,
+    size,
+    sort_key,
+)
+from lakeopt.cli.read_commands import ENGINES, show
+from lakeopt.errors import UsageError
+from lakeopt.model.plan import RewritePlan
+from lakeopt.model.serde import from_json, to_json
+
+STRATEGIES = "|".join(["auto", *registry.names(registry.STRATEGIES)])
+
+
+def rewrite(
+    table: Table,
+    *,
+    strategy: Annotated[
+        str, Option(metavar=STRATEGIES, help="How rows are laid out; auto takes what recommend chose.")
+    ] = "auto",
+    sort_by: Annotated[
+        str | None, Option(metavar="COLUMNS", help='Sort key, e.g. origin,"arr delay" desc nulls last.')
+    ] = None,
+    goal: Goal = "storage",
+    queries: Queries = None,
+    where: Annotated[str | None, Option(metavar="EXPR", help="Only files that may hold matching rows.")] = None,
+    branch: Annotated[str, Option(help="Branch to rewrite.")] = "main",
+    engine: Annotated[str, Option(metavar=ENGINES, help="Engine that reads and sorts.")] = "duckdb",
+    target_file_size: Annotated[
+        str | None, Option(metavar="SIZE", help="Size of new files  [default: the table's]")
+    ] = None,
+    compression_level: Annotated[int | None, Option(metavar="N", help="Level of the table's codec.")] = None,
+    verify: Annotated[str, Option(metavar="rows|counts", help="What is proved equal before the commit.")] = "rows",
+    set_default_sort_order: Annotated[
+        bool, Option("--set-default-sort-order", help="Make it the table's sort order.")
+    ] = False,
+    time_budget: TimeBudget = None,
+    act: Acting,
+    out: PlanOutput,
+) -> int:
+    """Rewrite a table into a better layout.
+
+    Data files are written anew, their rows proved equal to those that were read, and committed in one snapshot.
+
+    \b
+    Example: lakeopt rewrite nyc.flights --sort-by origin,dest --dry-run -o plan.json
+    """
+    from lakeopt.workflows.plan import plan
+
+    check(act, out)
+    decided = plan(
+        table,
+        strategy=strategy,
+        sort_by=sort_key(sort_by),
+        goal=goal,  # type: ignore[arg-type]  # the library refuses what is none
+        queries=queries,
+        where=where,
+        branch=branch,
+        engine=engine,
+        target_file_bytes=size(target_file_size),
+        compression_level=compression_level,
+        verify=verify,  # type: ignore[arg-type]
+        set_default_sort_order=set_default_sort_order,
+        time_budget=duration(time_budget),
+        memory_bytes=size(act.memory),
+    )
+    if out.output is not None:
+        output.save(to_json(decided) + "\n", out.output)
+    return run(decided, act, Output(out.format, out.json, quiet=out.quiet), "rewrite")
+
+
+def apply(
+    file: Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan that rewrite -o saved.")],
+    *,
+    act: Acting,
+    out: Output,
+) -> int:
+    """Run a saved plan.
+
+    A plan that no longer holds ends with 4 and changes nothing; appends alone never make a plan stale.
+
+    \b
+    Example: lakeopt apply plan.json --yes
+    """
+    check(act, out)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UsageError(
+            f"plan cannot be read: {file}: {reason}", hint="rewrite --dry-run -o FILE saves one"
+        ) from error
+    return run(from_json(RewritePlan, text), act, out, "apply")
+
+
+def demo(
+    directory: Annotated[
+        Path | None, Option("--dir", metavar="DIR", help="Keep the warehouse here  [default: removed]")
+    ] = None,
+    *,
+    out: Output,
+) -> int:
+    """Show the whole loop on real data.
+
+    It builds a warehouse of its own from real flights, and needs no service.
+
+    \b
+    Example: lakeopt demo --dir demo-lake
+    """
+    from lakeopt.workflows.demo import demo
+
+    spoken = out.form is output.Format.TABLE and not out.quiet
+    return show(demo(directory, say=output.say if spoken else lambda thing: None), out)
+
+
+def check(act: Acting, out: Output) -> None:
+    """Refuse what is wrong in the options before any work is done.
+
+    :raises UsageError: neither ``--yes`` nor a terminal, or options that exclude each other.
+    """
+    if not act.dry_run:
+        diagnostics.require_consent(act.yes)
+    size(act.memory)
+    _ = out.form
+
+
+def run(plan: RewritePlan, act: Acting, out: Output, command: str) -> int:
+    """Print a plan and stop, or ask and apply it."""
+    if act.dry_run:
+        return show(plan, out)
+    if plan.groups and not act.yes and not diagnostics.confirm(plan):
+        diagnostics.note("not rewritten")
+        return 0
+    from lakeopt.workflows.apply import apply
+
+    with diagnostics.progress(quiet=out.quiet) as progress:
+        result = apply(plan, memory_bytes=size(act.memory), threads=act.threads, progress=progress, command=command)
+    return show(result, out) or int(result.groups_failed > 0)
+
+
+COMMANDS: tuple[Any, ...] = (rewrite, apply, demo)

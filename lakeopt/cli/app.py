@@ -1,0 +1,72 @@
+"""The ``lakeopt`` program: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from lakeopt import __version__
+from lakeopt.cli import act_commands, diagnostics, output, read_commands
+from lakeopt.cli.options import grouped
+from lakeopt.errors import UsageError
+
+# Plain help: drawing it with rich would double the start-up time.
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+for _command in (*read_commands.COMMANDS, *act_commands.COMMANDS):
+    app.command()(grouped(_command))
+
+
+@app.callback(invoke_without_command=True)
+def lakeopt(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> int:
+    """Choose, by measuring, how each table of a data lake should lie on disk; rewrite it; prove it equal.
+
+    \b
+    Example: lakeopt demo
+    """
+    if version:
+        output.text(f"lakeopt {__version__}\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        output.text(context.get_help() + "\n")
+        raise typer.Exit(UsageError.exit_code)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code; no exception leaves it."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(words, prog_name="lakeopt", standalone_mode=False)
+        return _ended(code)
+    except TyperException as error:
+        return diagnostics.report(UsageError(error.format_message(), hint=_usage_hint(words)))
+    except (Exception, KeyboardInterrupt) as error:
+        return diagnostics.report(error, debug="--debug" in words)
+
+
+def _ended(code: object) -> int:
+    """The exit code of a command that ended by itself; typer turns an interrupt into a code of its own."""
+    if code == diagnostics.INTERRUPTED:
+        return diagnostics.report(KeyboardInterrupt())
+    return code if isinstance(code, int) else 0
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    # As Ctrl-C does: whatever cleans up after an interrupt cleans up after SIGTERM too.
+    raise KeyboardInterrupt
+
+
+def _usage_hint(words: Sequence[str]) -> str:
+    names = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    named = next((word for word in words if word in names), None)
+    return f"lakeopt {named} --help" if named else "lakeopt --help"

@@ -1,0 +1,158 @@
+"""Commands that read and decide: each parses, calls the library function of its name, writes the value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakeopt import registry
+from lakeopt.cli import output
+from lakeopt.cli.options import Goal, Option, Output, Queries, Table, TimeBudget, duration
+from lakeopt.errors import UnknownName, UsageError
+from lakeopt.model.serde import Document
+
+SEVERITIES = ("info", "warning", "critical")
+ENGINES = "|".join(registry.names(registry.ENGINES))
+
+
+def tables(
+    namespace: Annotated[str | None, typer.Argument(help="[catalog.]namespace; all of the catalog without it.")] = None,
+    *,
+    out: Output,
+) -> int:
+    """List tables with files, bytes and rows.
+
+    \b
+    Example: lakeopt tables nyc
+    """
+    from lakeopt.workflows.tables import tables
+
+    return show(tables(namespace), out)
+
+
+def inspect(
+    table: Table,
+    *,
+    view: Annotated[
+        str, Option(metavar="VIEW", help="summary, files, partitions, snapshots, refs or manifests.")
+    ] = "summary",
+    all_footers: Annotated[bool, Option("--all-footers", help="Read every footer, not a sample of 200.")] = False,
+    fail_on: Annotated[
+        str | None, Option(metavar="|".join(SEVERITIES), help="End with 1 at a finding this severe or worse.")
+    ] = None,
+    out: Output,
+) -> int:
+    """Show how healthy a table is.
+
+    From metadata and footers alone: how far files overlap, and findings, each with its evidence and what mends it.
+
+    \b
+    Example: lakeopt inspect nyc.flights --fail-on critical
+    """
+    from lakeopt.workflows.inspect import inspect
+
+    if fail_on is not None and view != "summary":
+        raise UsageError("--fail-on goes with the summary", hint="leave out --view")
+    limit = None if fail_on is None else severity(fail_on)
+    value = inspect(table, view=view, all_footers=all_footers)
+    found = (
+        [] if limit is None else [f for f in getattr(value, "findings", ()) if SEVERITIES.index(f.severity) >= limit]
+    )
+    return show(value, out) or int(bool(found))
+
+
+def profile(
+    table: Table,
+    *,
+    exact: Annotated[bool, Option("--exact", help="Read all rows, not a sample.")] = False,
+    out: Output,
+) -> int:
+    """Profile the columns of a table.
+
+    Redundancy, width, correlation, skew and share of the bytes of each column; what the order of one saves in others.
+
+    \b
+    Example: lakeopt profile nyc.flights
+    """
+    from lakeopt.workflows.profile import profile
+
+    return show(profile(table, exact=exact), out)
+
+
+def recommend(
+    table: Table,
+    *,
+    goal: Goal = "storage",
+    queries: Queries = None,
+    time_budget: TimeBudget = None,
+    out: Output,
+) -> int:
+    """Rank the layouts that a table could have.
+
+    By bytes measured on a sample, and by what the queries would scan; leaving it alone is always a candidate.
+
+    \b
+    Example: lakeopt recommend nyc.flights --goal storage
+    """
+    from lakeopt.workflows.recommend import recommend
+
+    return show(recommend(table, goal=goal, queries=queries, time_budget=duration(time_budget)), out)
+
+
+def bench(
+    table: Table,
+    *,
+    queries: Annotated[Path, Option(metavar="FILE", help="Named SQL queries to run on both sides.")],
+    engine: Annotated[
+        list[str] | None, Option(metavar=ENGINES, help="Engine; may be repeated  [default: duckdb]")
+    ] = None,
+    before: Annotated[str | None, Option(metavar="REF", help="Snapshot id, branch or tag of the first side.")] = None,
+    after: Annotated[str | None, Option(metavar="REF", help="Snapshot id, branch or tag of the second side.")] = None,
+    against: Annotated[str | None, Option(metavar="TABLE", help="Second side: another table.")] = None,
+    out: Output,
+) -> int:
+    """Run the same queries before and after.
+
+    On two snapshots or two tables: answers compared, hot and cold times, bytes and files read, storage.
+
+    \b
+    Example: lakeopt bench nyc.flights --queries queries.sql
+    """
+    from lakeopt.workflows.bench import bench
+
+    engines = tuple(engine or ("duckdb",))
+    return show(bench(table, queries=queries, engines=engines, before=before, after=after, against=against), out)
+
+
+def history(table: Table, *, out: Output) -> int:
+    """Show what lakeopt did to a table.
+
+    \b
+    Example: lakeopt history nyc.flights
+    """
+    from lakeopt.workflows.journal import history
+
+    return show(history(table), out)
+
+
+def show(value: Document, out: Output) -> int:
+    """Write the value that a library function returned; the exit code for that."""
+    form = out.form
+    if out.output is not None or not out.quiet:
+        output.write(value, form, out.output)
+    return 0
+
+
+def severity(name: str) -> int:
+    """Rank of a severity.
+
+    :raises UnknownName: there is none of that name.
+    """
+    if name not in SEVERITIES:
+        raise UnknownName("severity", name, SEVERITIES)
+    return SEVERITIES.index(name)
+
+
+COMMANDS: tuple[Any, ...] = (tables, inspect, profile, recommend, bench, history)

@@ -1,0 +1,67 @@
+"""What ``lakeopt recommend`` shows: measured candidates, the choice, and the command that takes it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section, count, key, percent, seconds, size
+from lakeopt.model.plan import Candidate, LayoutRecommendation
+from lakeopt.model.sort_fields import format_sort_fields
+
+ROWS = "candidates"
+SHOWN = 15
+
+
+def sections(value: LayoutRecommendation) -> Iterator[Section]:
+    """What was measured on, the candidates best first, then what to do."""
+    base = value.baseline
+    yield Facts(
+        f"{value.table}, goal {value.goal}",
+        (
+            ("today", size(base.current_bytes)),
+            ("files merged only", size(base.bin_packed_bytes)),
+            ("measured on", f"{count(base.sampled_rows)} rows, {size(base.sampled_bytes)} in arrival order"),
+            ("effort", f"{value.trials} trial encodings in {seconds(value.elapsed_seconds)}"),
+        ),
+    )
+    columns = (
+        Column(""),
+        Column("strategy"),
+        Column("sorted by", fit="wrap"),
+        Column("bytes", right=True),
+        Column("scanned", right=True, rank=1),
+        Column("why", rank=2, fit="wrap"),
+    )
+    rows = [_row(value, place) for place in range(min(len(value.candidates), SHOWN))]
+    left = len(value.candidates) - SHOWN
+    note = "bytes: against the same rows in arrival order, same writer" + (f"; {left} more in --json" * (left > 0))
+    yield Grid("Candidates, best first", columns, rows, note)
+    yield _choice(value)
+
+
+def _row(value: LayoutRecommendation, place: int) -> tuple[Cell | str, ...]:
+    candidate, chosen = value.candidates[place], value.chosen == place
+    return (
+        Cell("→" if chosen else "", "good"),
+        Cell(candidate.strategy, "strong" if chosen else None),
+        Cell(key(candidate.columns), "strong" if chosen else None),
+        Cell(percent(candidate.bytes_ratio), "good" if chosen else None),
+        percent(candidate.scanned_ratio),
+        candidate.why,
+    )
+
+
+def _choice(value: LayoutRecommendation) -> Section:
+    if value.chosen is None:
+        return Items("", [Item(Cell("leave it alone", "good"), value.reason)])
+    chosen = value.candidates[value.chosen]
+    return Items("", [Item(Cell("recommended", "good"), value.reason, command=command(value.table, chosen))])
+
+
+def command(table: str, candidate: Candidate) -> str:
+    """The command line that rewrites a table into a candidate's layout."""
+    words = ["lakeopt", "rewrite", table, "--strategy", candidate.strategy]
+    if candidate.columns:
+        words += ["--sort-by", format_sort_fields(candidate.columns)]
+    return shlex.join(words)

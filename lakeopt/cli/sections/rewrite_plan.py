@@ -1,0 +1,73 @@
+"""What ``lakeopt rewrite --dry-run`` shows, and what is asked about before a rewrite starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lakeopt.cli.section import NOTHING, Cell, Column, Facts, Grid, Section, count, key, size
+from lakeopt.model.plan import RewritePlan
+
+ROWS = "groups"
+SHOWN = 20
+
+
+def sections(value: RewritePlan) -> Iterator[Section]:
+    """What will be done to which files, then what is left alone and why."""
+    layout = value.layout
+    after = f"{count(value.estimate.files_after)} files of {size(value.target_file_bytes)} at most"
+    if value.estimate.bytes_after is not None:
+        after += f", about {size(value.estimate.bytes_after)}"
+    files = sum(group.file_count for group in value.groups)
+    rows = sum(group.record_count for group in value.groups)
+    to_do: Cell | str = f"{count(files)} files, {size(value.estimate.bytes_to_read)}, {count(rows)} rows"
+    if not value.groups:
+        to_do = Cell("nothing to do", "good")
+    written = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in value.writer.items())
+    yield Facts(
+        f"Plan {value.plan_id} for {value.table}",
+        (
+            ("layout", f"{layout.strategy}, by {key(layout.columns)}" if layout.columns else layout.strategy),
+            ("rewrites", to_do),
+            ("becomes", after if value.groups else NOTHING),
+            ("base snapshot", f"{value.base_snapshot_id or NOTHING} on {value.branch}"),
+            ("engine", f"{value.engine}, committed by {value.committer}, proved by {value.verify}"),
+            ("written with", written or NOTHING),
+        ),
+    )
+    if value.groups:
+        yield _groups(value)
+    if value.skipped:
+        yield _skipped(value)
+
+
+def _groups(value: RewritePlan) -> Section:
+    columns = (
+        Column("partition", fit="wrap"),
+        Column("files", right=True),
+        Column("size", right=True),
+        Column("rows", right=True),
+    )
+    rows = [
+        (group.partition, count(group.file_count), size(group.bytes), count(group.record_count))
+        for group in value.groups[:SHOWN]
+    ]
+    left = len(value.groups) - SHOWN
+    return Grid(f"{len(value.groups)} file groups", columns, rows, f"{left} more in --json" if left > 0 else None)
+
+
+def _skipped(value: RewritePlan) -> Section:
+    """Skipped groups with the same reason are one line."""
+    by_reason: dict[str, list[int]] = {}
+    for group in value.skipped:
+        sums = by_reason.setdefault(group.reason, [0, 0, 0])
+        sums[0] += 1
+        sums[1] += group.file_count
+        sums[2] += group.bytes
+    columns = (
+        Column("reason", fit="wrap"),
+        Column("groups", right=True),
+        Column("files", right=True),
+        Column("size", right=True),
+    )
+    rows = [(reason, count(groups), count(files), size(total)) for reason, (groups, files, total) in by_reason.items()]
+    return Grid("Left alone", columns, rows)

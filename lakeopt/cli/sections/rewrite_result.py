@@ -1,0 +1,66 @@
+"""What ``lakeopt rewrite`` and ``lakeopt apply`` show when they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lakeopt.cli.section import (
+    NOTHING,
+    Cell,
+    Column,
+    Facts,
+    Grid,
+    Item,
+    Items,
+    Section,
+    change,
+    count,
+    key,
+    seconds,
+    size,
+)
+from lakeopt.model.result import RewriteResult, Verification
+
+ROWS = None
+
+
+def sections(value: RewriteResult) -> Iterator[Section]:
+    """What changed, how it was proved, where the time went."""
+    layout = value.layout
+    files = f"{count(value.rewritten_data_files_count)} → {count(value.added_data_files_count)}"
+    if value.removed_delete_files_count:
+        files += f", and {count(value.removed_delete_files_count)} delete files removed"
+    spent = ", ".join(f"{name} {seconds(taken)}" for name, taken in value.seconds.items())
+    shrunk = change(value.bytes_before, value.bytes_after)
+    groups = f"{value.groups_done} done, {value.groups_skipped} skipped, {value.groups_failed} failed"
+    yield Facts(
+        f"Rewrote {value.table}" if value.groups_done else f"Nothing to rewrite in {value.table}",
+        (
+            ("layout", f"{layout.strategy}, by {key(layout.columns)}" if layout.columns else layout.strategy),
+            ("data files", files),
+            ("bytes", f"{size(value.bytes_before)} → {size(value.bytes_after)}"),
+            ("ratio", shrunk),
+            ("rows", count(value.record_count)),
+            ("proof", _proof(value.verification)),
+            ("snapshot", ", ".join(value.snapshot_ids) or NOTHING),
+            ("groups", Cell(groups, "critical" if value.groups_failed else None)),
+            ("time", f"{seconds(value.elapsed_seconds)} ({spent})" if spent else seconds(value.elapsed_seconds)),
+            ("peak memory", size(value.peak_rss_bytes)),
+            ("plan", value.plan_id),
+        ),
+    )
+    if value.skipped:
+        rows = [(reason, count(groups)) for reason, groups in value.skipped.items()]
+        yield Grid("Left alone", (Column("reason", fit="wrap"), Column("groups", right=True)), rows)
+    if value.failed:
+        yield Items("Failed", [Item(Cell(group.partition, "critical"), group.error) for group in value.failed])
+
+
+def _proof(proof: Verification | None) -> Cell:
+    if proof is None:
+        return Cell(NOTHING)
+    if not proof.matched:
+        return Cell(f"{proof.method} differ", "critical")
+    if proof.fingerprint is None:
+        return Cell(f"row counts equal ({count(proof.record_count)}); values were not compared", "warning")
+    return Cell(f"rows equal, fingerprint {proof.fingerprint} ({proof.version})", "good")

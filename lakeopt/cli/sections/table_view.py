@@ -1,0 +1,33 @@
+"""What ``lakeopt inspect --view`` shows: rows of metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lakeopt.cli.section import Column, Fit, Grid, Section, named
+from lakeopt.model.table import TableView
+
+ROWS = "rows"
+
+
+def sections(value: TableView) -> Iterator[Section]:
+    """One grid whose columns are the keys of the rows; the first stays whatever the width."""
+    names = list(value.rows[0]) if value.rows else []
+    columns = [_column(name, place, value) for place, name in enumerate(names)]
+    rows = [[named(name, row.get(name)) for name in names] for row in value.rows]
+    title = f"{value.table}: {len(rows):,} {value.view}" + (
+        f" of snapshot {value.snapshot_id}" * bool(value.snapshot_id)
+    )
+    yield Grid(title, columns, rows)
+
+
+def _column(name: str, place: int, value: TableView) -> Column:
+    sample = next((row[name] for row in value.rows if row.get(name) is not None), None)
+    number = isinstance(sample, int | float) and not isinstance(sample, bool)
+    text: Fit = "middle" if name.endswith(("path", "location", "manifest_list")) else "wrap"
+    return Column(
+        name.replace("_", " "),
+        right=number,
+        rank=place,
+        fit="whole" if number or not isinstance(sample, str) else text,
+    )
