@@ -1,0 +1,132 @@
+"""What Parquet files hold, column by column: field ids from the footer, types as DuckDB delivers them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lakeopt.engines.duckdb.connection import file_literal
+from lakeopt.errors import Refused
+from lakeopt.model.scan import FIELD_ID, Scan
+from lakeopt.parquet.footers import data_file_error
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One field of a file. ``duck`` is the ``DuckDBPyType`` that reading it gives, ``int96`` an old Spark timestamp."""
+
+    name: str
+    field_id: int | None
+    duck: Any
+    children: tuple[Stored, ...] = ()
+    int96: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalGroup:
+    """Files that hold the same columns in the same order, and lack the same ones with the same constants."""
+
+    paths: tuple[str, ...]
+    columns: tuple[Stored, ...]
+    constants: Mapping[int, Any] = field(default_factory=dict)
+
+    def relation(self) -> str:
+        """FROM clause: columns p0, p1 … by position, so that no name of a file has to be spelt."""
+        return read_parquet(self.paths, len(self.columns))
+
+
+def read_parquet(paths: Sequence[str], column_count: int) -> str:
+    """Table function over files of one physical schema, columns called p0, p1 … by position."""
+    files, names = ", ".join(map(file_literal, paths)), ", ".join(f"p{i}" for i in range(column_count))
+    return f"read_parquet([{files}], hive_partitioning = false) AS source({names})"
+
+
+def physical_groups(scan: Scan, paths: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> list[PhysicalGroup]:
+    """Group the files of a scan by what they hold. ``paths`` gives the local path of each location.
+
+    :raises DataFileError: a footer cannot be read.
+    :raises Refused: files without field ids in a table without a name mapping.
+    """
+    groups: dict[Any, list[str]] = {}
+    for location in scan.files.column("file_path").to_pylist():
+        constants = tuple(sorted(scan.constants.get(location, {}).items()))
+        key = (_footer_key(location, paths[location]), repr(constants))
+        groups.setdefault(key, []).append(location)
+    found = []
+    for locations in groups.values():
+        members = tuple(paths[location] for location in locations)
+        columns = _columns(locations[0], members[0], scan, connection)
+        found.append(PhysicalGroup(members, columns, scan.constants.get(locations[0], {})))
+    return found
+
+
+def _open(location: str, path: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, memory_map=False, coerce_int96_timestamp_unit="us")
+    except (pa.ArrowInvalid, OSError) as error:
+        raise data_file_error(location, error) from error
+
+
+def _footer_key(location: str, path: str) -> str:
+    """The Parquet schema as text: names, types, repetition and field ids at every depth."""
+    with _open(location, path) as file:
+        return str(file.schema).partition("\n")[2]
+
+
+def _columns(location: str, path: str, scan: Scan, connection: duckdb.DuckDBPyConnection) -> tuple[Stored, ...]:
+    with _open(location, path) as file:
+        schema = file.schema_arrow
+        leaves = iter([file.schema.column(i).physical_type for i in range(len(file.schema))])
+    relation = connection.sql(f"SELECT * FROM {read_parquet([path], len(schema))}")
+    fields = [_stored(arrow, duck, leaves, location) for arrow, duck in zip(schema, relation.types, strict=True)]
+    if any(_ids(stored) for stored in fields):
+        return tuple(fields)
+    if scan.name_mapping is None:
+        raise Refused(
+            f"data file has no field ids, and the table has no name mapping: {location}",
+            hint="set the table property schema.name-mapping.default",
+        )
+    return tuple(_named(stored, scan.name_mapping) for stored in fields)
+
+
+def _stored(arrow: pa.Field, duck: Any, leaves: Iterator[str], location: str) -> Stored:
+    """Pair Arrow's view of a field, which has the ids, with DuckDB's, which has the types that it delivers."""
+    text = (arrow.metadata or {}).get(FIELD_ID)
+    field_id = int(text) if text is not None else None
+    inner, shape = _arrow_children(arrow.type)
+    ducks = list(duck.children) if duck.id in ("struct", "list", "map") else []
+    if shape != (duck.id if ducks else None) or len(inner) != len(ducks):
+        raise Refused(f"column {arrow.name!r} is nested in a way that is not understood: {location}")
+    if not inner:
+        return Stored(arrow.name, field_id, duck, int96=next(leaves) == "INT96")
+    children = tuple(_stored(child, kind, leaves, location) for child, (_, kind) in zip(inner, ducks, strict=True))
+    return Stored(arrow.name, field_id, duck, children)
+
+
+def _arrow_children(arrow: pa.DataType) -> tuple[list[pa.Field], str | None]:
+    if pa.types.is_struct(arrow):
+        return [arrow.field(i) for i in range(arrow.num_fields)], "struct"
+    if pa.types.is_map(arrow):
+        return [arrow.key_field, arrow.item_field], "map"
+    if pa.types.is_list(arrow) or pa.types.is_large_list(arrow) or pa.types.is_fixed_size_list(arrow):
+        return [arrow.value_field], "list"
+    return [], None
+
+
+def _ids(stored: Stored) -> bool:
+    return stored.field_id is not None or any(_ids(child) for child in stored.children)
+
+
+def _named(stored: Stored, mapping: Sequence[Mapping[str, Any]], name: str | None = None) -> Stored:
+    """The field with ids from a name mapping; inside lists and maps the names are fixed by the spec."""
+    own = name or stored.name
+    entry = next((item for item in mapping if own in item.get("names", ())), {})
+    inner: Sequence[Mapping[str, Any]] = entry.get("fields", ())
+    fixed = {"list": ["element"], "map": ["key", "value"]}.get(stored.duck.id, [None] * len(stored.children))
+    children = tuple(_named(child, inner, label) for child, label in zip(stored.children, fixed, strict=True))
+    return Stored(stored.name, entry.get("field-id"), stored.duck, children, stored.int96)
