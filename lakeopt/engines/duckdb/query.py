@@ -1,0 +1,146 @@
+"""Queries on snapshots by DuckDB: each measured in processes of its own, cold, hot, and once with reads counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+import lakeopt
+from lakeopt.engines._counting_reads import Scanned, counted
+from lakeopt.engines._queries import QueryRun, RunSettings
+from lakeopt.engines.duckdb.connection import connect
+from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
+from lakeopt.engines.duckdb.stage import local_paths
+from lakeopt.engines.duckdb.view import select
+from lakeopt.errors import UsageError
+from lakeopt.model.scan import Scan
+
+_MODULE = "lakeopt.engines.duckdb.query_run"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A snapshot's files by what they hold; ``paths`` gives the local path of each location."""
+
+    scan: Scan
+    groups: tuple[PhysicalGroup, ...]
+    paths: Mapping[str, str]
+
+    def among(self, locations: Sequence[str]) -> tuple[PhysicalGroup, ...]:
+        """The groups with only those of their files that are at these locations."""
+        kept = {self.paths[location] for location in locations}
+        found = (replace(g, paths=tuple(path for path in g.paths if path in kept)) for g in self.groups)
+        return tuple(group for group in found if group.paths)
+
+
+def prepare(scan: Scan, settings: RunSettings) -> Prepared:
+    """Read the footers of a snapshot once; see :class:`lakeopt.engines._queries.QueryEngine`."""
+    paths = local_paths(scan)
+    with connect(
+        memory_bytes=settings.memory_bytes, threads=1, temp_dir=settings.temp_dir, keep_order=True
+    ) as connection:
+        return Prepared(scan, tuple(physical_groups(scan, paths, connection)), paths)
+
+
+def measure(
+    sql: str, names: Sequence[Sequence[str]], sides: Sequence[tuple[Prepared, Sequence[str]]], settings: RunSettings
+) -> list[QueryRun]:
+    """Run one query on each side; see :class:`lakeopt.engines._queries.QueryEngine`.
+
+    :raises UsageError: a name of more than three parts, which DuckDB does not know.
+    """
+    if long := next((name for name in names if len(name) > 3), None):
+        raise UsageError(f"DuckDB knows no table name of {len(long)} parts: {'.'.join(long)}", hint="write t instead")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=settings.temp_dir) as folder:
+        job: dict[str, Any] = {
+            "sql": sql,
+            "names": names,
+            "runs": settings.runs,
+            "threads": settings.threads,
+            "memory_bytes": settings.memory_bytes,
+            "temp_dir": settings.temp_dir,
+            "sides": [_side(side, kept, Path(folder, str(number))) for number, (side, kept) in enumerate(sides)],
+        }
+        hot = _run("hot", job)
+        failed = [outcome.get("error") for outcome in hot]
+        count = _run("count", job)
+        cold = [_run("cold", job, only) for _ in range(settings.runs) for only in range(len(sides)) if not failed[only]]
+        return [_query_run(number, hot, count, cold, job["sides"]) for number in range(len(sides))]
+
+
+def versions() -> dict[str, str]:
+    """Version of DuckDB."""
+    return {"duckdb": duckdb.__version__}
+
+
+def _side(prepared: Prepared, locations: Sequence[str], answer: Path) -> dict[str, Any]:
+    groups = prepared.among(locations)
+    return {
+        "rows": select(prepared.scan, groups),
+        "counted": select(prepared.scan, groups, path=counted),
+        "paths": [path for group in groups for path in group.paths],
+        "answer": str(answer),
+    }
+
+
+def _run(mode: str, job: Mapping[str, Any], only: int | None = None) -> list[dict[str, Any]]:
+    """Outcomes of the sides (of one alone, the others empty) from a process of its own; its death is an error."""
+    sides = job["sides"] if only is None else [job["sides"][only]]
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", _MODULE],
+        input=json.dumps({**job, "mode": mode, "sides": sides}),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": _python_path()},
+        check=False,
+    )
+    if ended.returncode == 0:
+        outcomes: list[dict[str, Any]] = json.loads(ended.stdout)
+    else:
+        outcomes = [{"error": _death(ended.returncode, ended.stderr)} for _ in sides]
+    return outcomes if only is None else [outcomes[0] if side == only else {} for side in range(len(job["sides"]))]
+
+
+def _python_path() -> str:
+    """Lets the new process find this very lakeopt, wherever it was imported from."""
+    own = str(Path(lakeopt.__file__).resolve().parent.parent)
+    return os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
+
+
+def _death(code: int, stderr: str) -> str:
+    if code < 0:
+        return f"the process of the query was ended by {signal.Signals(-code).name}"
+    lines = stderr.strip().splitlines()
+    return lines[-1] if lines else f"the process of the query ended with {code}"
+
+
+def _query_run(
+    number: int,
+    hot: Sequence[Mapping[str, Any]],
+    count: Sequence[Mapping[str, Any]],
+    cold: Sequence[Sequence[Mapping[str, Any]]],
+    sides: Sequence[Mapping[str, Any]],
+) -> QueryRun:
+    outcomes = [hot[number], count[number], *(run[number] for run in cold if run[number])]
+    if error := next((outcome["error"] for outcome in outcomes if "error" in outcome), None):
+        return QueryRun(error=error)
+    with pa.memory_map(sides[number]["answer"]) as source:
+        # Copied out of the file, which is removed with its folder.
+        answer = pa.ipc.open_file(pa.py_buffer(source.read())).read_all()
+    return QueryRun(
+        cold=tuple(second for outcome in outcomes[2:] for second in outcome["seconds"]),
+        hot=tuple(hot[number]["seconds"]),
+        answer=answer,
+        scanned=Scanned(**count[number]),
+    )

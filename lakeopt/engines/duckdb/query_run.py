@@ -1,0 +1,122 @@
+"""``python -m lakeopt.engines.duckdb.query_run``: run one query as a job says, in a process of its own.
+
+The job is JSON on standard input, the outcome JSON on standard output; see :mod:`lakeopt.engines.duckdb.query`.
+A process of its own starts with empty caches, and takes only itself down when a query takes all memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from lakeopt.engines._counting_reads import CountingFileSystem, scanned
+from lakeopt.engines.duckdb.connection import connect
+from lakeopt.engines.duckdb.view import create_views
+
+Job = Mapping[str, Any]
+
+
+def drop_from_page_cache(paths: Sequence[str]) -> None:
+    """Ask the kernel to forget the pages of files. They are written out first: dirty pages would stay."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
+
+def cold(job: Job) -> list[dict[str, Any]]:
+    """Seconds of each side's one run from files that are not in the page cache, binding the files included."""
+    return [_guarded(_cold_side, job, side) for side in job["sides"]]
+
+
+def hot(job: Job) -> list[dict[str, Any]]:
+    """Seconds of each of ``runs`` runs, the sides in turn, after one run each that is not counted.
+
+    The rows of that first run go to the side's ``answer``, an Arrow file.
+    """
+    connections = [_connect(job) for _ in job["sides"]]
+    outcomes = [
+        _guarded(_first_run, job, side, connection) for side, connection in zip(job["sides"], connections, strict=True)
+    ]
+    for _ in range(job["runs"]):
+        for outcome, connection in zip(outcomes, connections, strict=True):
+            if "error" not in outcome:
+                started = time.perf_counter()
+                _rows(connection, job["sql"])
+                outcome["seconds"].append(time.perf_counter() - started)
+    for connection in connections:
+        connection.close()
+    return outcomes
+
+
+def count(job: Job) -> list[dict[str, Any]]:
+    """Bytes, files and row groups that each side's run asks storage for."""
+    return [_guarded(_count_side, job, side) for side in job["sides"]]
+
+
+MODES: Mapping[str, Callable[[Job], list[dict[str, Any]]]] = {"cold": cold, "hot": hot, "count": count}
+
+
+def _guarded(run: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """The outcome of one side, or its error: the other side is still measured."""
+    try:
+        return run(*arguments)
+    except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as error:
+        return {"error": str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}
+
+
+def _connect(job: Job) -> duckdb.DuckDBPyConnection:
+    return connect(memory_bytes=job["memory_bytes"], threads=job["threads"], temp_dir=job["temp_dir"], keep_order=True)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    return connection.sql(sql).to_arrow_table()
+
+
+def _cold_side(job: Job, side: Job) -> dict[str, Any]:
+    with closing(_connect(job)) as connection:
+        drop_from_page_cache(side["paths"])
+        started = time.perf_counter()
+        create_views(connection, side["rows"], job["names"])
+        _rows(connection, job["sql"])
+        return {"seconds": [time.perf_counter() - started]}
+
+
+def _first_run(job: Job, side: Job, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    create_views(connection, side["rows"], job["names"])
+    answer = _rows(connection, job["sql"])
+    with pa.OSFile(side["answer"], "wb") as sink, pa.ipc.new_file(sink, answer.schema) as writer:
+        writer.write_table(answer)
+    return {"seconds": [], "rows": answer.num_rows}
+
+
+def _count_side(job: Job, side: Job) -> dict[str, Any]:
+    filesystem = CountingFileSystem()
+    with closing(_connect(job)) as connection:
+        connection.register_filesystem(filesystem)
+        create_views(connection, side["counted"], job["names"])
+        bound = len(filesystem.reads)
+        _rows(connection, job["sql"])
+    return asdict(scanned(filesystem.reads[bound:]))
+
+
+def main() -> None:
+    """Read the job, write the outcome."""
+    job = json.load(sys.stdin)
+    json.dump(MODES[job["mode"]](job), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
