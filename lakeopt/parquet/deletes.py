@@ -18,6 +18,7 @@ from lakeopt.errors import DataFileError, Refused
 from lakeopt.model.scan import EQUALITY_DELETES, Scan
 from lakeopt.parquet.field_ids import conform, field_id, has_ids
 from lakeopt.parquet.footers import data_file_error
+from lakeopt.parquet.values import bits, storage
 
 #: Field ids that the Iceberg spec reserves for the columns of position delete files.
 _PATH_ID, _POSITION_ID = 2147483546, 2147483545
@@ -191,10 +192,10 @@ def _equal(deletes: EqualityDeletes, arrays: Sequence[pa.Array], length: int) ->
     """
     state, deleted = pa.array(np.zeros(length, np.int64)), pa.array(np.zeros(deletes.values.num_rows, np.int64))
     for position, array in enumerate(arrays):
-        key = comparable(_combined(deletes.values.column(position)))
+        key = _comparable(_combined(deletes.values.column(position)))
         distinct = key.unique()
         width = max(1, len(distinct))
-        here = pc.index_in(comparable(array), value_set=distinct).cast(pa.int64())
+        here = pc.index_in(_comparable(array), value_set=distinct).cast(pa.int64())
         there = pc.index_in(key, value_set=distinct).cast(pa.int64())
         state = pc.add(pc.multiply(state, width), here)
         deleted = pc.add(pc.multiply(deleted, width), there)
@@ -204,14 +205,7 @@ def _equal(deletes: EqualityDeletes, arrays: Sequence[pa.Array], length: int) ->
     return np.asarray(state.is_valid())
 
 
-def comparable(array: pa.Array) -> pa.Array:
-    """Values by which equal means the same value: floats as bits (one NaN, -0.0 is not 0.0), no wrappers."""
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_floating(array.type):
-        nan = pa.scalar(float("nan"), array.type)
-        bits = pa.int64() if array.type == pa.float64() else pa.int32()
-        return pc.if_else(pc.is_nan(array), nan, array).view(bits)
-    return array
+def _comparable(array: pa.Array) -> pa.Array:
+    """Values of which equal ones are the same value: floats as bits, no dictionaries, no extension types."""
+    array = storage(array)
+    return bits(array.dictionary_decode() if pa.types.is_dictionary(array.type) else array)

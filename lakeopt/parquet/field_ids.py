@@ -10,12 +10,12 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import types as is_
 
 from lakeopt.errors import DataFileError
 from lakeopt.model.scan import FIELD_ID
+from lakeopt.parquet.values import children, storage, storage_type, window
 
 #: Families of types between whose members values pass unchanged, or fail (a cast never rounds or wraps).
 _FAMILIES = (
@@ -63,17 +63,6 @@ def has_ids(fields: Iterable[pa.Field]) -> bool:
     return any(field_id(field) is not None or has_ids(children(field.type)) for field in fields)
 
 
-def children(type_: pa.DataType) -> list[pa.Field]:
-    """Child fields in Iceberg's sense: fields of a struct, element of a list, key and value of a map."""
-    if is_.is_struct(type_):
-        return list(type_)
-    if is_.is_map(type_):
-        return [type_.key_field, type_.item_field]
-    if is_.is_list(type_) or is_.is_large_list(type_):
-        return [type_.value_field]
-    return []
-
-
 def map_names(fields: Iterable[pa.Field], mapping: Sequence[Mapping[str, Any]]) -> list[pa.Field]:
     """Fields of an id-less file with the ids that a name mapping gives them (``schema.name-mapping.default``).
 
@@ -110,14 +99,13 @@ def conform(
     """
     if array.type == target.type and source.type.equals(target.type, check_metadata=True):
         return array
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
+    array = storage(array)
     if is_.is_dictionary(array.type):
         if encoded and _family(array.type.value_type) == _family(target.type):
             return array
         array = array.dictionary_decode()
-    storage = target.type.storage_type if isinstance(target.type, pa.BaseExtensionType) else target.type
-    have, want = _family(array.type), _family(storage)
+    stored = storage_type(target.type)
+    have, want = _family(array.type), _family(stored)
     if have == "null":
         return pa.nulls(len(array), target.type)
     if have != want and (have, want) not in _PROMOTIONS:
@@ -131,7 +119,7 @@ def conform(
         return _list(array, source, target, defaults, encoded)
     if want == "map":
         return _map(array, source, target, defaults, encoded)
-    return _cast(array, target, storage, encoded and want == "bytes" and not is_.is_fixed_size_binary(storage))
+    return _cast(array, target, stored, encoded and want == "bytes" and not is_.is_fixed_size_binary(stored))
 
 
 def constant(length: int, target: pa.Field, defaults: Mapping[int, Any]) -> pa.Array:
@@ -146,24 +134,28 @@ def constant(length: int, target: pa.Field, defaults: Mapping[int, Any]) -> pa.A
         return pa.nulls(length, target.type)
     value = defaults[number]
     value = value.bytes if isinstance(value, uuid.UUID) else value
-    storage = target.type.storage_type if isinstance(target.type, pa.BaseExtensionType) else target.type
-    array = pa.repeat(pa.scalar(value, storage), length)
-    return pa.ExtensionArray.from_storage(target.type, array) if storage is not target.type else array
+    array = pa.repeat(pa.scalar(value, storage_type(target.type)), length)
+    return _wrapped(array, target)
 
 
 def _family(type_: pa.DataType) -> str:
     return next((family for family, holds in _FAMILIES if holds(type_)), str(type_))
 
 
-def _cast(array: pa.Array, target: pa.Field, storage: pa.DataType, as_it_is: bool) -> pa.Array:
-    if array.type != storage and not as_it_is:
+def _wrapped(array: pa.Array, target: pa.Field) -> pa.Array:
+    extension = isinstance(target.type, pa.BaseExtensionType)
+    return pa.ExtensionArray.from_storage(target.type, array) if extension else array
+
+
+def _cast(array: pa.Array, target: pa.Field, stored: pa.DataType, as_it_is: bool) -> pa.Array:
+    if array.type != stored and not as_it_is:
         try:
-            array = array.cast(storage)
+            array = array.cast(stored)
         except pa.ArrowException as error:
             raise DataFileError(
                 f"column {target.name!r}: {error}", hint="the file holds values out of range"
             ) from error
-    return pa.ExtensionArray.from_storage(target.type, array) if storage is not target.type else array
+    return _wrapped(array, target)
 
 
 def _struct(
@@ -185,7 +177,7 @@ def _struct(
 
 
 def _list(array: pa.Array, source: pa.Field, target: pa.Field, defaults: Mapping[int, Any], encoded: bool) -> pa.Array:
-    offsets, values = _window(array, array.values)
+    offsets, values = window(array)
     inner = target.type.value_field
     values = conform(values, source.type.value_field, inner, defaults, encoded=encoded)
     large = is_.is_large_list(target.type)
@@ -197,7 +189,7 @@ def _list(array: pa.Array, source: pa.Field, target: pa.Field, defaults: Mapping
 def _map(
     array: pa.MapArray, source: pa.Field, target: pa.Field, defaults: Mapping[int, Any], encoded: bool
 ) -> pa.Array:
-    offsets, entries = _window(array, array.values)
+    offsets, entries = window(array)
     fields = children(source.type), children(target.type)
     keys, items = (conform(entries.field(i), fields[0][i], fields[1][i], defaults, encoded=encoded) for i in range(2))
     type_ = pa.map_(fields[1][0].with_type(keys.type), fields[1][1].with_type(items.type))
@@ -206,9 +198,3 @@ def _map(
 
 def _mask(array: pa.Array) -> pa.Array | None:
     return array.is_null() if array.null_count else None
-
-
-def _window(array: pa.Array, values: pa.Array) -> tuple[np.ndarray[Any, Any], pa.Array]:
-    """Offsets from zero, and the part of the child values that they span (a sliced array shares its whole child)."""
-    offsets = array.offsets.to_numpy(zero_copy_only=False)
-    return offsets - offsets[0], values.slice(offsets[0], offsets[-1] - offsets[0])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +14,15 @@ from lakeopt.model.scan import Scan
 from lakeopt.parquet.deletes import Deletes
 from lakeopt.parquet.field_ids import conform, constant, field_id, has_ids, map_names
 from lakeopt.parquet.footers import data_file_error
+from lakeopt.parquet.threads import in_threads
 
 #: A file above this size is read in parts of whole row groups, so that a few large files keep all threads busy.
 _PART_BYTES = 64 * 1024 * 1024
-#: Aim for the uncompressed bytes of one batch.
-_BATCH_BYTES = 64 * 1024 * 1024
 #: Below this many encoded bytes a value, a string column is dictionary-coded throughout and is read as such.
 _DICTIONARY_WIDTH = 4
+#: In-memory bytes that a value of each Parquet type takes at least.
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8}
+_OTHER_WIDTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,23 @@ class Part:
     row: int
     share: int = 0
     shares: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read of a scan, and how: the top-level ``columns``, at most ``batch_rows`` rows a batch.
+
+    ``memory_bytes`` is what the reading of one part may take: an eighth for a batch, a quarter for compressed
+    bytes (by the sizes in the footer; a value that is stored once and repeated counts as what its codes take).
+    ``encoded`` leaves strings in the file's own dictionaries and offset widths: the same values, cheaper.
+    """
+
+    scan: Scan
+    columns: Sequence[str]
+    deletes: Deletes
+    batch_rows: int
+    memory_bytes: int
+    encoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +69,18 @@ def parts(scan: Scan) -> list[Part]:
 
 
 def read_batches(
-    scan: Scan, *, columns: Sequence[str] | None = None, batch_rows: int = 131_072, threads: int = 2
+    scan: Scan,
+    *,
+    columns: Sequence[str] | None = None,
+    batch_rows: int = 131_072,
+    threads: int = 2,
+    memory_bytes: int = 1 << 30,
 ) -> Iterator[pa.RecordBatch]:
     """Rows of a scan in the types of its current schema, deletes applied; some columns, or all.
 
     At most two batches a thread wait to be taken. Rows keep the order of the files only with one thread.
-    A batch has at most ``batch_rows`` rows, fewer where rows are wide or were deleted.
+    A batch has at most ``batch_rows`` rows, fewer where rows are wide or were deleted. ``memory_bytes`` bounds
+    what is decoded at once (as in :class:`Reading`), not what the caller keeps.
 
     :raises UnknownName: no such column.
     :raises DataFileError: a file is missing, damaged, or does not fit the table's schema.
@@ -67,75 +90,69 @@ def read_batches(
     for name in names:
         if name not in scan.schema.names:
             raise UnknownName("column", name, scan.schema.names)
-    deletes = Deletes(scan)
-
-    def read(part: Part) -> Iterator[pa.RecordBatch]:
-        return read_part(scan, part, names, deletes, batch_rows=batch_rows)
-
+    reading = Reading(scan, names, Deletes(scan), batch_rows, memory_bytes // max(1, threads))
     work = parts(scan)
     if threads <= 1 or len(work) <= 1:
         for part in work:
-            yield from read(part)
+            yield from read_part(reading, part)
     else:
-        yield from _in_threads(work, read, min(threads, len(work)))
+        yield from in_threads(work, lambda part: read_part(reading, part), min(threads, len(work)))
 
 
-def read_part(
-    scan: Scan, part: Part, columns: Sequence[str], deletes: Deletes, *, batch_rows: int, encoded: bool = False
-) -> Iterator[pa.RecordBatch]:
-    """Rows of one part, in file order. ``encoded`` leaves strings as the file has them (dictionaries)."""
-    entry = {name: scan.files[name][part.row].as_py() for name in ("file_path", "file_format", "record_count")}
-    location = entry["file_path"]
-    if entry["file_format"].upper() != "PARQUET":
-        raise Refused(f"{entry['file_format']} data files cannot be read: {location}", hint="only Parquet is supported")
+def read_part(reading: Reading, part: Part) -> Iterator[pa.RecordBatch]:
+    """Rows of one part of a scan, in file order; errors as of :func:`read_batches`."""
+    files = reading.scan.files
+    location, file_format = files["file_path"][part.row].as_py(), files["file_format"][part.row].as_py()
+    if file_format.upper() != "PARQUET":
+        raise Refused(f"{file_format} data files cannot be read: {location}", hint="only Parquet is supported")
     try:
-        filesystem, path = scan.resolve(location)
+        filesystem, path = reading.scan.resolve(location)
         with filesystem.open_input_file(path) as source:
-            yield from _read_open(source, scan, part, location, columns, deletes, batch_rows, encoded)
+            yield from _read_open(source, reading, part, location)
     except (pa.ArrowException, OSError) as error:
         raise data_file_error(location, error) from error
     except DataFileError as error:
-        raise type(error)(f"{location}: {error}", hint=error.hint) from error
+        raise DataFileError(f"data file {location}: {error}", hint=error.hint) from error
 
 
-def _read_open(
-    source: pa.NativeFile,
-    scan: Scan,
-    part: Part,
-    location: str,
-    columns: Sequence[str],
-    deletes: Deletes,
-    batch_rows: int,
-    encoded: bool,
-) -> Iterator[pa.RecordBatch]:
+def _read_open(source: pa.NativeFile, reading: Reading, part: Part, location: str) -> Iterator[pa.RecordBatch]:
+    scan = reading.scan
     metadata = pq.read_metadata(source)
     expected = scan.files["record_count"][part.row].as_py()
     if metadata.num_rows != expected:
         raise DataFileError(f"it has {metadata.num_rows} rows, the table says {expected}", hint="the file was replaced")
-    groups, first_row = _row_groups(metadata, part)
+    groups, position = _row_groups(metadata, part)
     if not groups:
         return
-    rules = deletes.of(part.row)
-    file = pq.ParquetFile(
+    rules = reading.deletes.of(part.row)
+    fields = identified(_open(source, metadata).schema_arrow, scan.name_mapping)
+    wanted = [scan.schema.field(name) for name in reading.columns]
+    compared = [field for field in rules.columns if field_id(field) not in {field_id(w) for w in wanted}]
+    plan = [_Column(field, fields.get(field_id(field))) for field in [*wanted, *compared]]
+    names = [column.source.name for column in plan if column.source is not None]
+    rows, buffer = _limits(metadata, groups, set(names), reading)
+    file = _open(source, metadata, buffer, _low_cardinality(metadata) if reading.encoded else None)
+    known = {**scan.defaults, **scan.constants.get(location, {})}
+    for batch in file.iter_batches(rows, row_groups=groups, columns=names, use_threads=False):
+        arrays = [_array(batch, column, known, reading.encoded) for column in plan]
+        by_id = {field_id(column.target): array for column, array in zip(plan, arrays, strict=True)}
+        keep = rules.keep(position, batch.num_rows, by_id)
+        position += batch.num_rows
+        result = _batch(arrays[: len(wanted)], wanted)
+        yield result if keep is None else result.filter(keep)
+
+
+def _open(
+    source: pa.NativeFile, metadata: pq.FileMetaData, buffer: int = 0, dictionaries: Sequence[str] | None = None
+) -> pq.ParquetFile:
+    return pq.ParquetFile(
         source,
         metadata=metadata,
-        read_dictionary=_low_cardinality(metadata) if encoded else None,
+        buffer_size=buffer,
+        read_dictionary=dictionaries,
         coerce_int96_timestamp_unit="us",
         pre_buffer=False,
     )
-    fields = identified(file.schema_arrow, scan.name_mapping)
-    known = {**scan.defaults, **scan.constants.get(location, {})}
-    wanted = [scan.schema.field(name) for name in columns]
-    extra = [field for field in rules.columns if field_id(field) not in {field_id(f) for f in wanted}]
-    plan = [_Column(field, fields.get(field_id(field))) for field in [*wanted, *extra]]
-    names = [column.source.name for column in plan if column.source is not None]
-    rows = _rows_per_batch(metadata, groups, set(names), batch_rows)
-    for batch in file.iter_batches(rows, row_groups=groups, columns=names, use_threads=False):
-        arrays = [_array(batch, column, known, encoded) for column in plan]
-        keep = rules.keep(first_row, len(batch), dict(zip((field_id(c.target) for c in plan), arrays, strict=True)))
-        first_row += len(batch)
-        result = _batch(arrays[: len(wanted)], wanted)
-        yield result if keep is None else result.filter(keep)
 
 
 def identified(schema: pa.Schema, mapping: Sequence[Mapping[str, Any]] | None) -> dict[int | None, pa.Field]:
@@ -191,62 +208,22 @@ def _low_cardinality(metadata: pq.FileMetaData) -> list[str]:
     return result
 
 
-def _rows_per_batch(metadata: pq.FileMetaData, groups: Sequence[int], names: set[str], limit: int) -> int:
-    """Rows whose uncompressed columns take about one batch's bytes, at most ``limit``."""
-    rows = size = 0
+def _limits(metadata: pq.FileMetaData, groups: Sequence[int], names: set[str], reading: Reading) -> tuple[int, int]:
+    """Rows a batch, and bytes that a column's reader buffers (0: its whole chunk of a row group at once)."""
+    rows = decoded = largest = columns = 0
     for group in map(metadata.row_group, groups):
-        rows += group.num_rows
-        for position in range(group.num_columns):
-            chunk = group.column(position)
-            if chunk.path_in_schema.split(".", 1)[0] in names or chunk.path_in_schema in names:
-                size += chunk.total_uncompressed_size
-    return max(1, min(limit, rows * _BATCH_BYTES // max(1, size)))
+        chunks = [group.column(position) for position in range(group.num_columns)]
+        chunks = [chunk for chunk in chunks if _belongs(chunk.path_in_schema, names)]
+        rows, columns = rows + group.num_rows, len(chunks)
+        largest = max(largest, sum(chunk.total_compressed_size for chunk in chunks))
+        for chunk in chunks:
+            least = _WIDTHS.get(chunk.physical_type, _OTHER_WIDTH) * chunk.num_values
+            decoded += max(chunk.total_uncompressed_size, least)
+    whole = largest <= reading.memory_bytes // 4
+    buffer = 0 if whole else max(64 * 1024, reading.memory_bytes // 4 // max(1, columns))
+    return max(1, min(reading.batch_rows, rows * (reading.memory_bytes // 8) // max(1, decoded))), buffer
 
 
-def _in_threads(
-    work: Sequence[Part], read: Callable[[Part], Iterator[pa.RecordBatch]], threads: int
-) -> Iterator[pa.RecordBatch]:
-    """Batches of all parts as they come; the threads wait when nobody takes them, and end when the taker leaves."""
-    waiting: queue.Queue[Part] = queue.Queue()
-    for part in work:
-        waiting.put(part)
-    ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=2 * threads)
-    left = threading.Event()
-
-    def put(item: pa.RecordBatch | BaseException | None) -> bool:
-        while not left.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def run() -> None:
-        try:
-            while not left.is_set():
-                for batch in read(waiting.get_nowait()):
-                    if not put(batch):
-                        return
-        except queue.Empty:
-            put(None)
-        except BaseException as error:
-            put(error)
-
-    workers = [threading.Thread(target=run, name=f"read-{number}", daemon=True) for number in range(threads)]
-    for worker in workers:
-        worker.start()
-    try:
-        running = threads
-        while running:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            if item is None:
-                running -= 1
-            else:
-                yield item
-    finally:
-        left.set()
-        for worker in workers:
-            worker.join()
+def _belongs(path: str, names: set[str]) -> bool:
+    """Whether a leaf is below one of these top-level columns (a name may hold dots itself)."""
+    return path in names or any(path.startswith(name + ".") for name in names)
