@@ -80,10 +80,13 @@ def key_depths(
     if footers is None and resolve is not None:
         footers = FooterReader(resolve, columns)
     metrics = metrics or FileMetrics(files)
-    paths = files["file_path"]
+    # Footers are Parquet's: a file of another format is never asked.
+    parquet = pc.equal(files["file_format"], "PARQUET")
+    paths = pc.if_else(parquet, files["file_path"], pa.scalar(None, pa.string()))
     depth, excess = np.full(files.num_rows, -1, np.int64), np.zeros(files.num_rows, np.int64)
     members, group = np.arange(files.num_rows), partition_groups(files)
-    for level, (part, (field_id, kind)) in enumerate(zip(key, columns.items(), strict=True)):
+    for level, part in enumerate(key):
+        field_id, kind = int(schema.field(part.name).metadata[FIELD_ID]), field_types[part.name]
         width = truncation_width(properties or {}, part.name)
         required = not schema.field(part.name).nullable
         bounds = metrics.column(field_id, kind, required=required, width=width).take(members)
@@ -128,7 +131,8 @@ def partition_groups(files: pa.Table) -> Ints:
 def _ids(first: Ints, second: Ints) -> Ints:
     """Dense ids of pairs of non-negative numbers."""
     width = int(second.max(initial=0)) + 1
-    return np.unique(first * width + second, return_inverse=True)[1].astype(np.int64)
+    ids: Ints = np.unique(first * width + second, return_inverse=True)[1].astype(np.int64)
+    return ids
 
 
 def _sizes(group: Ints) -> Ints:
@@ -156,7 +160,7 @@ def _resolved(
     footers: Footers | None,
 ) -> tuple[Ranges, _Counts]:
     """Ranges and counts on one column; footers are asked until they settle every doubt or give no more."""
-    asked = np.zeros(len(group), np.bool_)
+    asked = np.asarray(paths.is_null())
     while True:
         ranges = key_ranges(bounds, part)
         counts = _count(group[ranges.known], ranges.select(ranges.known))

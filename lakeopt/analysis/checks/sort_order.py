@@ -1,0 +1,62 @@
+"""The order of the rows: none declared, not written by all files, or not kept across files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lakeopt.analysis.checks.base import Check, TableState
+from lakeopt.model.sort_fields import format_sort_fields
+from lakeopt.model.table import Finding
+
+#: One file in ten out of order is what a day's appends leave behind; more means that nobody keeps the order.
+STALE_SHARE = 0.1
+#: Mean excess depth: from 1 on, a lookup reads on average a file that good order would have spared.
+BADLY_CLUSTERED = 1.0
+#: A table of so few files is read whole anyway.
+MIN_FILES = 2
+
+
+def sort_order(table: TableState) -> Iterator[Finding]:
+    """No sort order, a stale one, or files that overlap on it."""
+    count = table.files.num_rows
+    if count < MIN_FILES:
+        return
+    if not table.sort_key:
+        yield Finding(
+            "no-sort-order",
+            "info",
+            "the table has no sort order: its rows lie as they arrived",
+            {"data_files": count},
+            table.command("recommend"),
+        )
+        return
+    key = format_sort_fields(table.sort_key)
+    written = np.asarray(table.files["sort_order_id"].fill_null(-1)) == table.sort_order_id
+    stale = count - int(written.sum())
+    if stale > STALE_SHARE * count:
+        yield Finding(
+            "stale-sort-order",
+            "warning",
+            f"{stale:,} of {count:,} data files were not written in the table's sort order ({key})",
+            {"stale_files": stale, "data_files": count, "sort_order_id": table.sort_order_id},
+            table.sort(),
+        )
+    overlap = table.key_overlap
+    if overlap is not None and overlap.excess_depth >= BADLY_CLUSTERED:
+        yield Finding(
+            "badly-clustered",
+            "warning",
+            f"on {key} a data file overlaps {overlap.excess_depth:.1f} others on average, "
+            f"up to {overlap.max_excess_depth:,}",
+            {
+                "excess_depth": overlap.excess_depth,
+                "max_excess_depth": overlap.max_excess_depth,
+                "unknown_files": overlap.unknown_files,
+            },
+            table.sort(),
+        )
+
+
+CHECK: Check = sort_order
