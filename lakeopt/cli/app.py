@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _ended(code)
     except TyperException as error:
         return diagnostics.report(UsageError(error.format_message(), hint=_usage_hint(words)))
+    except SystemExit as end:  # typer ends so where the reader of its help has gone
+        return end.code if isinstance(end.code, int) else 1
     except (Exception, KeyboardInterrupt) as error:
         return diagnostics.report(error, debug="--debug" in words)
 

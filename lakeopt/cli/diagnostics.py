@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lakeopt.cli import output
+from lakeopt.cli.figures import visible
 from lakeopt.errors import LakeoptError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, KeyboardInterrupt):
-        return _say("interrupted", "nothing was changed unless a result was printed", INTERRUPTED)
+        return _say("interrupted", "lakeopt history TABLE says how far it came", INTERRUPTED)
     if isinstance(error, LakeoptError):
         return _say(str(error), error.hint, error.exit_code)
     if isinstance(error, MemoryError):
@@ -43,8 +44,7 @@ def _say(message: str, hint: str | None, code: int) -> int:
 
 def note(message: str) -> None:
     """One plain line, whatever the message holds."""
-    line = " ".join(message.split())
-    sys.stderr.write("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line) + "\n")
+    sys.stderr.write(visible(" ".join(message.split())) + "\n")
     sys.stderr.flush()
 
 

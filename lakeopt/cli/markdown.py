@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from lakeopt.cli.figures import visible
 from lakeopt.cli.section import Facts, Grid, Items, Section
 
 #: Characters that Markdown reads as its own; an underscore only where no letter is on one of its sides.
@@ -22,7 +23,7 @@ def escape(text: str) -> str:
     >>> escape("a|b *c* tail_num\n_x_")
     'a\\|b \\*c\\* tail_num \\_x\\_'
     """
-    return _SPECIAL.sub(lambda match: "\\" + match[0], " ".join(text.split()))
+    return _SPECIAL.sub(lambda match: "\\" + match[0], visible(" ".join(text.split())))
 
 
 def code(text: str) -> str:
@@ -50,7 +51,7 @@ def _lines(part: Section) -> Iterator[str]:
             if item.details:
                 yield f"  <br>{escape(item.details)}"
             if item.command:
-                yield f"  <br>{code(item.command)}"
+                yield f"  <br>{code(visible(item.command))}"
     else:
         yield from _grid(part)
 

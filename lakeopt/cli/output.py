@@ -59,7 +59,14 @@ def write(value: Document, form: Format, file: Path | None = None) -> None:
     if file is not None:
         save(render(value, form), file)
     else:
-        text(render(value, form, width=width(), colour=has_colours(sys.stdout.isatty(), os.environ)))
+        text(
+            render(
+                value,
+                form,
+                width=width(),
+                colour=has_colours(sys.stdout is not None and sys.stdout.isatty(), os.environ),
+            )
+        )
 
 
 def say(thing: object) -> None:
@@ -91,7 +98,12 @@ def save(content: str, file: Path) -> None:
 
 
 def text(content: str) -> None:
-    """Write text to stdout. A reader that has seen enough (``| head``) ends the writing, not the work."""
+    """Write text to stdout. A reader that has seen enough (``| head``) ends the writing, not the work.
+
+    :raises WorkFailed: stdout is closed, or its disk is full.
+    """
+    if sys.stdout is None:
+        raise WorkFailed("stdout is closed", hint="give -o FILE")
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -101,6 +113,8 @@ def text(content: str) -> None:
     except BrokenPipeError:
         # What is still buffered must go somewhere when the interpreter closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise WorkFailed(f"cannot write to stdout: {error.strerror}", hint="give -o FILE") from error
 
 
 def width() -> int:

@@ -32,11 +32,16 @@ def comma_separated(value: Document) -> str:
     items, kind = _items(value)
     rows = [_table(value) | (dict(_flat("", item, kind)) if kind else dict(_plain(item))) for item in items]
     names = [name for name, _ in _flat("", None, kind)] if kind else list(dict.fromkeys(n for row in rows for n in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys([*_table(value), *names])), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    header = list(dict.fromkeys([*_table(value), *names]))
+    lines: list[list[Any]] = [header, *([row.get(name) for name in header] for row in rows)]
+    return "".join(map(_line, lines))
+
+
+def _line(cells: Sequence[Any]) -> str:
+    """One line of CSV, ended as Unix tools like it; written with CRLF first, else a lone CR would not be quoted."""
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _items(value: Document) -> tuple[Sequence[Any], type[Any] | None]:

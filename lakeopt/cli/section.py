@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from lakeopt.model.plan import SortField
 from lakeopt.model.serde import Document
-from lakeopt.model.sort_fields import format_sort_fields
-from lakeopt.units import format_duration, format_size
 
 Style = Literal["critical", "warning", "info", "good", "dim", "strong"]
 #: What a column does when space is short: stay whole, wrap at words, or lose its middle.
 Fit = Literal["whole", "wrap", "middle"]
-#: Stands where there is no value.
-NOTHING = "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,103 +78,3 @@ def sections(value: Document) -> list[Section]:
     """The sections of a value: what the module named after its kind in :mod:`lakeopt.cli.sections` makes of it."""
     found: Iterable[Section] = importlib.import_module(f"lakeopt.cli.sections.{value.kind}").sections(value)
     return list(found)
-
-
-def size(number: float | None) -> str:
-    """Bytes for people."""
-    return NOTHING if number is None else format_size(number)
-
-
-def count(number: int | None) -> str:
-    """A whole number with its thousands apart.
-
-    >>> count(336776), count(None)
-    ('336,776', '–')
-    """
-    return NOTHING if number is None else f"{number:,}"
-
-
-def percent(ratio: float | None) -> str:
-    """A ratio as a percentage, with the digits that still say something.
-
-    >>> percent(0.61), percent(0.0421), percent(1.0), percent(0.00001), percent(None)
-    ('61 %', '4.2 %', '100 %', '0.0 %', '–')
-    """
-    if ratio is None:
-        return NOTHING
-    return f"{ratio * 100:.1f} %" if abs(ratio) < 0.0995 and ratio != 0 else f"{ratio * 100:.0f} %"
-
-
-def decimal(number: float | None, digits: int = 2) -> str:
-    """A plain number with a fixed number of decimals."""
-    return NOTHING if number is None else f"{number:,.{digits}f}"
-
-
-def seconds(number: float | None) -> str:
-    """A duration for people; below a tenth of a second in milliseconds.
-
-    >>> seconds(0.0123), seconds(1.5), seconds(None)
-    ('12 ms', '1.50 s', '–')
-    """
-    if number is None:
-        return NOTHING
-    return f"{number * 1000:.0f} ms" if number < 0.0995 else format_duration(number)
-
-
-def times(ratio: float | None) -> str:
-    """How many times as fast.
-
-    >>> times(2.4), times(12.34)
-    ('2.4×', '12×')
-    """
-    if ratio is None:
-        return NOTHING
-    return f"{ratio:.1f}×" if ratio < 9.95 else f"{ratio:.0f}×"
-
-
-def key(columns: Iterable[SortField]) -> str:
-    """A sort key as it is written on the command line, with a space after each comma."""
-    return ", ".join(format_sort_fields([column]) for column in columns) or NOTHING
-
-
-def change(before: float, after: float) -> Cell:
-    """What ``after`` is to ``before`` in bytes: smaller is good.
-
-    >>> change(100, 61).text
-    '61 % of before'
-    """
-    if not before:
-        return Cell(NOTHING)
-    return Cell(f"{percent(after / before)} of before", "good" if after < before else None)
-
-
-def named(name: str, value: Any) -> str:
-    """A value of unknown meaning, read by its name: ``*_bytes`` are sizes, ``*_ratio`` percentages and so on.
-
-    >>> named("file_size_in_bytes", 1_500_000), named("record_count", 1200), named("snapshot_id", "77")
-    ('1.5 MB', '1,200', '77')
-    """
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{inner}={item}" for inner, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(named("", item) for item in value)
-    if isinstance(value, int | float):
-        return _number(name, value)
-    return str(value)
-
-
-def _number(name: str, value: int | float) -> str:
-    words = name.split("_")
-    if "bytes" in words or "length" in words:
-        return size(value)
-    if words[-1] in ("ratio", "fraction", "share"):
-        return percent(value)
-    if words[-1] == "seconds":
-        return seconds(value)
-    if isinstance(value, float):
-        return decimal(value)
-    return str(value) if words[-1] in ("id", "number", "version", "order") else count(value)

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lakeopt.cli.figures import visible
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Items, Section
 
 _STYLES = {
@@ -78,19 +79,10 @@ def draw(parts: Iterable[Section], *, width: int, colour: bool) -> str:
             if part.title:
                 console.print(Text(visible(part.title), style="bold"))
             for renderable in _body(part, width):
-                console.print(renderable)
+                # Printing joins texts and forgets that one must not wrap, hence the argument.
+                whole = isinstance(renderable, Text) and bool(renderable.no_wrap)
+                console.print(renderable, soft_wrap=whole)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
-
-
-def visible(text: str) -> str:
-    """The text with control characters written out, so that a name can neither break a line nor steer a terminal.
-
-    >>> visible("a\\x1b[31m\\nb")
-    'a\\\\x1b[31m\\\\nb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _body(part: Section, width: int) -> Iterable[RenderableType]:
@@ -108,17 +100,17 @@ def _body(part: Section, width: int) -> Iterable[RenderableType]:
                 yield Padding(Text(visible(item.details), style="dim"), (0, 0, 0, 2))
             if item.command:
                 # Never wrapped: it is there to be copied.
-                yield Text(f"  $ {visible(item.command)}", no_wrap=True, overflow="ignore")
+                yield Text(f"  $ {visible(item.command)}", no_wrap=True)
     else:
         yield from _grid(part, width)
 
 
 def _grid(part: Grid, width: int) -> Iterable[RenderableType]:
     kept = fitting(part.columns, part.rows, width)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1), header_style="dim")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0), header_style="dim")
     for column in (part.columns[place] for place in kept):
         table.add_column(
-            column.title,
+            visible(column.title),
             justify="right" if column.right else "left",
             no_wrap=column.fit == "whole",
             overflow="fold",
@@ -126,7 +118,7 @@ def _grid(part: Grid, width: int) -> Iterable[RenderableType]:
     for row in part.rows:
         table.add_row(*(_cell(part.columns[place], row[place]) for place in kept))
     yield table
-    hidden = [column.title for place, column in enumerate(part.columns) if place not in kept]
+    hidden = [visible(column.title) for place, column in enumerate(part.columns) if place not in kept]
     if hidden:
         yield Text(f"not shown at this width: {', '.join(hidden)} (--json has all)", style="dim")
     if part.note:
@@ -142,10 +134,10 @@ def fitting(columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]], wid
         widest = max((cell_len(visible(str(row[place]))) for row in rows), default=0)
         if column.fit != "whole":
             widest = min(widest, _LEAST[column.fit])
-        return max(widest, cell_len(column.title))
+        return max(widest, cell_len(visible(column.title)))
 
     widths = [needed(place) for place in kept]
-    while sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) + len(kept) > width:
+    while sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) > width:
         droppable = [place for place in kept if columns[place].rank]
         if not droppable:
             break

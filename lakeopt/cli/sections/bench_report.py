@@ -4,22 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.section import (
-    NOTHING,
-    Cell,
-    Column,
-    Facts,
-    Grid,
-    Item,
-    Items,
-    Section,
-    change,
-    count,
-    named,
-    seconds,
-    size,
-    times,
-)
+from lakeopt.cli.figures import NOTHING, change, count, named, seconds, size, times
+from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
 from lakeopt.model.result import BenchReport, Measurement, QueryComparison, SideStorage
 
 ROWS = "queries"
@@ -34,10 +20,7 @@ def sections(value: BenchReport) -> Iterator[Section]:
             ("before", _side(before)),
             ("after", _side(after)),
             ("storage", change(before.bytes, after.bytes)),
-            (
-                "hot speed-up",
-                Cell(f"{times(value.hot_speedup)} (geometric mean)", "good" if (value.hot_speedup or 0) > 1 else None),
-            ),
+            ("hot speed-up", _mean(value.hot_speedup)),
             ("rewrite took", seconds(value.rewrite_seconds)),
             ("machine", _listed(value.machine)),
             ("versions", _listed(value.versions)),
@@ -67,6 +50,12 @@ def sections(value: BenchReport) -> Iterator[Section]:
         yield Items("Failed", failed)
 
 
+def _mean(speedup: float | None) -> Cell:
+    if speedup is None:
+        return Cell("none: no query ran on both sides with equal answers", "warning")
+    return Cell(f"{times(speedup)} (geometric mean of the queries with equal answers)", "good" if speedup > 1 else None)
+
+
 def _side(side: SideStorage) -> str:
     return f"{side.label}: {size(side.bytes)} in {count(side.files)} files, {count(side.record_count)} rows"
 
@@ -91,7 +80,7 @@ def _row(query: QueryComparison) -> tuple[Cell | str, ...]:
 
 
 def _pair(before: str, after: str) -> str:
-    return f"{before} → {after}"
+    return NOTHING if before == after == NOTHING else f"{before} → {after}"
 
 
 def _speedup(before: Measurement, after: Measurement) -> Cell:

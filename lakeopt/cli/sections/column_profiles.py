@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.section import Cell, Column, Grid, Section, Style, count, decimal, percent
+from lakeopt.cli.figures import count, decimal, percent
+from lakeopt.cli.section import Cell, Column, Grid, Section, Style
 from lakeopt.model.profile import ColumnProfile, ColumnProfiles
 
 ROWS = "columns"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.section import NOTHING, Cell, Column, Grid, Item, Items, Section, Style, change, key, size
+from lakeopt.cli.figures import NOTHING, change, counted, key, size
+from lakeopt.cli.section import Cell, Column, Grid, Item, Items, Section, Style
 from lakeopt.model.result import History, HistoryEntry
 
 ROWS = "entries"
@@ -24,7 +25,9 @@ def sections(value: History) -> Iterator[Section]:
         Column("ratio", right=True, rank=3),
         Column("snapshot", rank=4),
     )
-    yield Grid(f"{value.table}: {len(value.entries)} plans", columns, [_row(entry) for entry in value.entries])
+    yield Grid(
+        f"{value.table}: {counted(len(value.entries), 'plan')}", columns, [_row(entry) for entry in value.entries]
+    )
     errors = [
         Item(Cell(entry.plan_id, _STYLES.get(entry.status)), entry.error) for entry in value.entries if entry.error
     ]

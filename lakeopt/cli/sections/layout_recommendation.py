@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section, count, key, percent, seconds, size
+from lakeopt.cli.figures import count, key, percent, seconds, size
+from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
 from lakeopt.model.plan import Candidate, LayoutRecommendation
 from lakeopt.model.sort_fields import format_sort_fields
 

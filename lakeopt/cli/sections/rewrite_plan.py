@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.section import NOTHING, Cell, Column, Facts, Grid, Section, count, key, size
+from lakeopt.cli.figures import NOTHING, count, counted, key, size
+from lakeopt.cli.section import Cell, Column, Facts, Grid, Section
 from lakeopt.model.plan import RewritePlan
 
 ROWS = "groups"
@@ -52,7 +53,7 @@ def _groups(value: RewritePlan) -> Section:
         for group in value.groups[:SHOWN]
     ]
     left = len(value.groups) - SHOWN
-    return Grid(f"{len(value.groups)} file groups", columns, rows, f"{left} more in --json" if left > 0 else None)
+    return Grid(counted(len(value.groups), "file group"), columns, rows, f"{left} more in --json" if left > 0 else None)
 
 
 def _skipped(value: RewritePlan) -> Section:

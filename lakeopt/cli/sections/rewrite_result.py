@@ -4,21 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.section import (
-    NOTHING,
-    Cell,
-    Column,
-    Facts,
-    Grid,
-    Item,
-    Items,
-    Section,
-    change,
-    count,
-    key,
-    seconds,
-    size,
-)
+from lakeopt.cli.figures import NOTHING, change, count, key, seconds, size
+from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
 from lakeopt.model.result import RewriteResult, Verification
 
 ROWS = None
@@ -26,17 +13,29 @@ ROWS = None
 
 def sections(value: RewriteResult) -> Iterator[Section]:
     """What changed, how it was proved, where the time went."""
-    layout = value.layout
+    yield (
+        _facts(value)
+        if value.groups_done
+        else Facts(f"Nothing to rewrite in {value.table}", (("layout", _layout(value)), ("plan", value.plan_id)))
+    )
+    if value.skipped:
+        rows = [(reason, count(groups)) for reason, groups in value.skipped.items()]
+        yield Grid("Left alone", (Column("reason", fit="wrap"), Column("groups", right=True)), rows)
+    if value.failed:
+        yield Items("Failed", [Item(Cell(group.partition, "critical"), group.error) for group in value.failed])
+
+
+def _facts(value: RewriteResult) -> Facts:
     files = f"{count(value.rewritten_data_files_count)} → {count(value.added_data_files_count)}"
     if value.removed_delete_files_count:
         files += f", and {count(value.removed_delete_files_count)} delete files removed"
     spent = ", ".join(f"{name} {seconds(taken)}" for name, taken in value.seconds.items())
     shrunk = change(value.bytes_before, value.bytes_after)
     groups = f"{value.groups_done} done, {value.groups_skipped} skipped, {value.groups_failed} failed"
-    yield Facts(
-        f"Rewrote {value.table}" if value.groups_done else f"Nothing to rewrite in {value.table}",
+    return Facts(
+        f"Rewrote {value.table}",
         (
-            ("layout", f"{layout.strategy}, by {key(layout.columns)}" if layout.columns else layout.strategy),
+            ("layout", _layout(value)),
             ("data files", files),
             ("bytes", f"{size(value.bytes_before)} → {size(value.bytes_after)}"),
             ("ratio", shrunk),
@@ -49,11 +48,11 @@ def sections(value: RewriteResult) -> Iterator[Section]:
             ("plan", value.plan_id),
         ),
     )
-    if value.skipped:
-        rows = [(reason, count(groups)) for reason, groups in value.skipped.items()]
-        yield Grid("Left alone", (Column("reason", fit="wrap"), Column("groups", right=True)), rows)
-    if value.failed:
-        yield Items("Failed", [Item(Cell(group.partition, "critical"), group.error) for group in value.failed])
+
+
+def _layout(value: RewriteResult) -> str:
+    layout = value.layout
+    return f"{layout.strategy}, by {key(layout.columns)}" if layout.columns else layout.strategy
 
 
 def _proof(proof: Verification | None) -> Cell:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.section import NOTHING, Cell, Column, Grid, Section, count, size
+from lakeopt.cli.figures import NOTHING, count, counted, size
+from lakeopt.cli.section import Cell, Column, Grid, Section
 from lakeopt.model.table import TableList
 
 ROWS = "tables"
@@ -32,7 +33,7 @@ def sections(value: TableList) -> Iterator[Section]:
         for table in value.tables
     ]
     unread = [table for table in value.tables if table.error]
-    yield Grid(f"{len(rows)} tables in {value.catalog}", columns, rows)
+    yield Grid(f"{counted(len(rows), 'table')} in {value.catalog}", columns, rows)
     if unread:
         reasons = [(table.table, Cell(table.error or "", "warning")) for table in unread]
         yield Grid("Not readable", (Column("table"), Column("reason", fit="wrap")), reasons)

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.section import (
-    NOTHING,
-    Cell,
-    Column,
-    Facts,
-    Grid,
-    Item,
-    Items,
-    Section,
-    count,
-    decimal,
-    named,
-    size,
-)
+from lakeopt.cli.figures import NOTHING, count, counted, decimal, named, size
+from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
 from lakeopt.model.table import ColumnOverlap, Finding, TableProfile
 
 ROWS = "findings"
@@ -61,7 +49,7 @@ def _overlap(value: TableProfile) -> Section:
         rows.insert(0, _row(value.sort_key, f"sort key: {value.sort_key.column}"))
     note = "depth: files that a reader of one value meets, itself included; excess 0: files lie in perfect order"
     if len(value.overlap) > SHOWN:
-        note = f"{len(value.overlap) - SHOWN} more columns in --json; {note}"
+        note = f"{counted(len(value.overlap) - SHOWN, 'more column')} in --json; {note}"
     return Grid("Overlap of files", columns, rows, note)
 
 

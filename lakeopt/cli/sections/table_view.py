@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.section import Column, Fit, Grid, Section, named
+from lakeopt.cli.figures import counted, named
+from lakeopt.cli.section import Column, Fit, Grid, Section
 from lakeopt.model.table import TableView
 
 ROWS = "rows"
@@ -15,7 +16,7 @@ def sections(value: TableView) -> Iterator[Section]:
     names = list(value.rows[0]) if value.rows else []
     columns = [_column(name, place, value) for place, name in enumerate(names)]
     rows = [[named(name, row.get(name)) for name in names] for row in value.rows]
-    title = f"{value.table}: {len(rows):,} {value.view}" + (
+    title = f"{value.table}: {counted(len(rows), value.view.removesuffix('s'))}" + (
         f" of snapshot {value.snapshot_id}" * bool(value.snapshot_id)
     )
     yield Grid(title, columns, rows)
