@@ -12,9 +12,9 @@ __version__ = "0.1.0"
 
 #: Public functions and the module that each lives in; loaded when first used, so that importing lakeopt is cheap.
 _HOMES = {
-    "tables": "lakeopt.workflows.read",
-    "inspect": "lakeopt.workflows.read",
-    "profile": "lakeopt.workflows.read",
+    "tables": "lakeopt.workflows.tables",
+    "inspect": "lakeopt.workflows.inspect",
+    "profile": "lakeopt.workflows.profile",
     "recommend": "lakeopt.workflows.recommend",
     "plan": "lakeopt.workflows.plan",
     "rewrite": "lakeopt.workflows.apply",
