@@ -1,0 +1,95 @@
+"""Prove, before a commit, that the files written hold the rows that the files read held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lakeopt.errors import DataFileError, ProofFailed
+from lakeopt.model.plan import Verify
+from lakeopt.model.result import Fingerprint, Verification
+from lakeopt.model.scan import DATA, Scan, files_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakeopt.engines.base import Engine
+
+_UNTOUCHED = "the table is as it was, and the files written are removed; please report this"
+
+
+def staged_scan(scan: Scan, staged: pa.Table) -> Scan:
+    """How to read staged files back: what the schema says, and nothing that could fill in for a missing column."""
+    import pyarrow as pa
+
+    rows = staged.num_rows
+    known = {
+        "content": pa.repeat(DATA, rows),
+        "file_path": staged["file_path"],
+        "file_format": pa.repeat("PARQUET", rows),
+        "spec_id": pa.repeat(0, rows),
+        "partition": pa.repeat("{}", rows),
+        "record_count": staged["record_count"],
+        "file_size_in_bytes": staged["file_size_in_bytes"],
+    }
+    columns = {field.name: known.get(field.name, pa.nulls(rows, field.type)) for field in files_schema()}
+    return Scan(scan.schema, pa.table(columns).cast(files_schema()), scan.resolve)
+
+
+def prove(
+    engine: Engine, before: Scan, staged: Scan, method: Verify, *, threads: int, memory_bytes: int
+) -> Verification:
+    """Compare the rows read with the rows written, by fingerprints or by counts alone.
+
+    ``rows`` reads both sides with a reader of its own and also holds the counts of the table's manifests against
+    what it finds. ``counts`` reads footers only (and data, where deletes apply).
+
+    :raises ProofFailed: they differ; the message names the columns.
+    :raises DataFileError: a file cannot be read, or does not hold what the table's metadata says.
+    """
+    if method == "counts":
+        read, written = _count(before), _count(staged)
+        if read != written:
+            raise ProofFailed(f"{read} rows were read, {written} were written", hint=_UNTOUCHED)
+        return Verification(method, True, None, None, written)
+    old = engine.fingerprint(before, threads=threads, memory_bytes=memory_bytes)
+    new = engine.fingerprint(staged, threads=threads, memory_bytes=memory_bytes)
+    if old != new:
+        raise ProofFailed(_difference(engine, before, staged, old, new, threads, memory_bytes), hint=_UNTOUCHED)
+    return Verification(method, True, new.digest, new.version, new.record_count)
+
+
+def _count(scan: Scan) -> int:
+    """Rows of a scan by its footers, which must agree with the table's metadata; by reading, where deletes apply."""
+    from lakeopt.parquet.footers import read_footers
+    from lakeopt.parquet.scan import read_batches
+
+    if any(scan.files["delete_files"].to_pylist()):
+        return sum(batch.num_rows for batch in read_batches(scan, columns=scan.schema.names[:1]))
+    total = 0
+    expected = scan.files["record_count"].to_pylist()
+    footers = read_footers(scan.files["file_path"].to_pylist(), scan.resolve)
+    for (location, footer), count in zip(footers, expected, strict=True):
+        if footer.num_rows != count:
+            raise DataFileError(
+                f"data file {location} has {footer.num_rows} rows, the table says {count}",
+                hint="the file was replaced, or the metadata is damaged",
+            )
+        total += count
+    return total
+
+
+def _difference(
+    engine: Engine, before: Scan, staged: Scan, old: Fingerprint, new: Fingerprint, threads: int, memory_bytes: int
+) -> str:
+    """What differs, in words: a second pass over both sides, one fingerprint a column."""
+    rows = f"{old.record_count} rows were read, {new.record_count} were written"
+    if old.version != new.version:
+        return f"the fingerprints are of different versions: {old.version} and {new.version}"
+    if old.record_count != new.record_count:
+        return rows
+    left = engine.fingerprint(before, threads=threads, memory_bytes=memory_bytes, by_column=True).columns or {}
+    right = engine.fingerprint(staged, threads=threads, memory_bytes=memory_bytes, by_column=True).columns or {}
+    names = [name for name in left if left[name] != right.get(name)]
+    if not names:
+        return f"{rows}, but values have moved from row to row"
+    return f"{rows}, but they differ in {', '.join(repr(name) for name in names)}"
