@@ -1,0 +1,303 @@
+"""lakeopt's own committer: one ``replace`` snapshot that puts staged files in the place of those they replace.
+
+pyiceberg has no such operation, and its ``overwrite`` is not safe for it: it misses deletes that were
+followed by an append, and files every new data file under the table's default partition spec.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.manifest import DataFile, ManifestFile
+from pyiceberg.table import Table as Iceberg
+from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.update import (
+    AddSnapshotUpdate,
+    AssertCurrentSchemaId,
+    AssertRefSnapshotId,
+    AssertTableUUID,
+    SetSnapshotRefUpdate,
+    TableRequirement,
+    TableUpdate,
+)
+
+from lakeopt.errors import (
+    CommitConflict,
+    CommitOutcomeUnknown,
+    LakeoptError,
+    NoSpace,
+    Refused,
+    StalePlan,
+    Unreachable,
+    UsageError,
+)
+from lakeopt.model.plan import RewritePlan
+from lakeopt.tables.base import Table
+from lakeopt.tables.iceberg.commit_outcome import Outcome, is_busy, is_there, send
+from lakeopt.tables.iceberg.manifest_writing import ReplaceManifests, partition_schema
+from lakeopt.tables.iceberg.manifests import read_manifest_list, with_live_files
+from lakeopt.tables.iceberg.new_sort_order import order_changes, order_of
+from lakeopt.tables.iceberg.replacement import Replacement, planned_specs
+from lakeopt.tables.iceberg.source_manifest import SourceManifest
+from lakeopt.tables.iceberg.summary import layout_properties, replace_summary
+from lakeopt.tables.iceberg.window import (
+    LiveFiles,
+    global_specs,
+    new_deletes,
+    open_window,
+    refuse_new_deletes,
+)
+from lakeopt.tables.shield import shielded
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: How long to try (seconds), and how long to wait between attempts: short, since long waits lose every race.
+PATIENCE = 60.0
+WAIT = (0.01, 0.2)
+
+
+class ReplaceCommitter:
+    """The committer named ``lakeopt``: tables of format v1 and v2, in any catalog that pyiceberg can write."""
+
+    name = "lakeopt"
+
+    def check(self, table: Table, plan: RewritePlan) -> None:
+        """Raise :class:`StalePlan` if the plan no longer holds; appends never make it stale.
+
+        :raises Refused: the table cannot be written.
+        """
+        fresh = _writable(table)
+        if not plan.groups:
+            return
+        try:
+            _validate(fresh, plan, LiveFiles(fresh.io, planned_specs(plan)))
+        except CommitConflict as error:
+            raise StalePlan(str(error), hint=error.hint) from error
+
+    def commit(
+        self,
+        table: Table,
+        plan: RewritePlan,
+        staged: Mapping[int, pa.Table],
+        *,
+        on_snapshot_id: Callable[[int], None],
+    ) -> int:
+        """Commit the staged files as one ``replace`` snapshot; its id.
+
+        After every error but :class:`CommitOutcomeUnknown` nothing is committed, and the manifests written for
+        it are removed. That holds for interrupts too: they wait for the catalog's answer, and where it is a
+        success the id is returned and the signal sent again a moment later.
+
+        :raises CommitConflict: a concurrent change touched what the plan replaces.
+        :raises StalePlan: the plan does not hold any more.
+        :raises CommitOutcomeUnknown: it may still be committed: keep the staged files.
+        """
+        if not staged:
+            raise UsageError("there is nothing to commit")
+        fresh = _writable(table)
+        live = LiveFiles(fresh.io, planned_specs(plan, staged))
+        base = _validate(fresh, plan, live)
+        replacement = Replacement.of(table.resolve, plan, staged, base.sources)
+        work = _Commit(plan, live, replacement, ReplaceManifests(int(fresh.metadata.new_snapshot_id())))
+        on_snapshot_id(work.manifests.snapshot_id)
+        try:
+            return work.run(fresh)
+        except CommitOutcomeUnknown:
+            raise
+        except BaseException as error:
+            work.manifests.discard(fresh)
+            if isinstance(error, OSError):
+                raise _storage_error(error) from error
+            raise
+
+    def find(self, table: Table, snapshot_id: int) -> bool:
+        """Whether the table has that snapshot now.
+
+        :raises Unreachable: the catalog does not answer.
+        """
+        try:
+            return is_there(_pyiceberg(table), snapshot_id)
+        except NoSuchTableError:
+            return False
+        except LakeoptError:
+            raise
+        except Exception as error:
+            raise Unreachable(f"the catalog does not answer: {error}", hint="try again later") from error
+
+
+@dataclass(frozen=True)
+class _State:
+    """What one look at the table gave: the head and its manifests, and those that hold replaced files."""
+
+    base: Snapshot
+    head: Snapshot
+    manifests: list[ManifestFile]
+    sources: list[SourceManifest]
+
+
+def _validate(table: Iceberg, plan: RewritePlan, live: LiveFiles) -> _State:
+    """The plan holds, its files are live, and no delete file of the whole window may touch them.
+
+    :raises StalePlan: the plan does not hold any more.
+    :raises CommitConflict: a replaced file is gone, or rows of it may have been deleted.
+    """
+    window = open_window(table.metadata, plan)
+    manifests = read_manifest_list(table.io, window.head)
+    sources = live.find(manifests)
+    if window.base.snapshot_id != window.head.snapshot_id:
+        replaced = [e.data_file for source in sources for e in source.entries if e.data_file.file_path in live.wanted]
+        refuse_new_deletes(replaced, new_deletes(table.io, window.base, manifests), global_specs(table.metadata))
+    return _State(window.base, window.head, manifests, sources)
+
+
+@dataclass
+class _Commit:
+    """One commit over all its attempts."""
+
+    plan: RewritePlan
+    live: LiveFiles
+    replacement: Replacement
+    manifests: ReplaceManifests
+
+    def run(self, table: Iceberg) -> int:
+        """Try until it is committed, refused, or time is up; the snapshot's id."""
+        deadline = time.monotonic() + PATIENCE
+        for attempt in itertools.count(1):
+            state = _validate(table, self.plan, self.live)
+            manifest_list, kept, requirements, updates = self._prepare(table, state, attempt)
+            with shielded() as shield:
+                if send(table, self.manifests.snapshot_id, requirements, updates) is Outcome.COMMITTED:
+                    shield.later = True
+                    self.manifests.discard(table, keep={manifest_list, *kept})
+                    return self.manifests.snapshot_id
+            if time.monotonic() > deadline:
+                break
+            time.sleep(random.uniform(*WAIT))
+            table = _reload(table, deadline)
+        raise CommitConflict(
+            f"other writers were quicker in all of {attempt} attempts over {PATIENCE:.0f} seconds",
+            hint="run it again when fewer writers commit to the table",
+        )
+
+    def _prepare(
+        self, table: Iceberg, state: _State, attempt: int
+    ) -> tuple[str, set[str], tuple[TableRequirement, ...], tuple[TableUpdate, ...]]:
+        """Write what this attempt refers to; the manifest list, all its manifests, and what to send."""
+        metadata, plan, removed = table.metadata, self.plan, self.replacement.removed
+        order = order_of(metadata, plan.layout)
+        added = self.replacement.added(table, order.order_id if order else None)
+        schema = partition_schema(metadata, self.replacement.spec_ids)
+        replaced = self.live.wanted.keys()
+        gone = {source.manifest.manifest_path for source in state.sources}
+        new = [
+            self.manifests.added(table, spec_id, schema, files, state.base.sequence_number or 0)
+            for spec_id, files in added.items()
+        ]
+        new += self.manifests.rewritten(table, schema, state.sources, replaced)
+        new += [m for m in state.manifests if m.manifest_path not in gone and _is_live(m)]
+        manifest_list = self.manifests.listed(table, state.head, new, attempt)
+        files = [file for some in added.values() for file in some]
+        summary = replace_summary(
+            metadata, state.head, files, removed, schema=schema, properties=layout_properties(plan)
+        )
+        snapshot = Snapshot(  # type: ignore[call-arg]
+            snapshot_id=self.manifests.snapshot_id,
+            parent_snapshot_id=state.head.snapshot_id,
+            manifest_list=manifest_list,
+            sequence_number=metadata.next_sequence_number(),
+            timestamp_ms=max(int(time.time() * 1000), metadata.last_updated_ms),  # never before its parent
+            summary=summary,
+            schema_id=metadata.current_schema_id,
+        )
+        requirements, updates = _changes(table, plan.branch, snapshot)
+        if order is not None and (plan.set_default_sort_order or _in_order(files)):
+            remote = isinstance(table.catalog, RestCatalog)
+            more = order_changes(metadata, order, make_default=plan.set_default_sort_order, remote=remote)
+            updates, requirements = [*more[0], *updates], [*requirements, *more[1]]
+        return manifest_list, {m.manifest_path for m in new}, tuple(requirements), tuple(updates)
+
+
+def _is_live(manifest: ManifestFile) -> bool:
+    return any(with_live_files([manifest], manifest.content))
+
+
+def _in_order(files: list[DataFile]) -> bool:
+    return any(file.sort_order_id is not None for file in files)
+
+
+def _changes(table: Iceberg, branch: str, snapshot: Snapshot) -> tuple[list[TableRequirement], list[TableUpdate]]:
+    """Add the snapshot and move the branch to it, if the branch is where it was; its retention stays."""
+    metadata = table.metadata
+    ref = metadata.refs[branch]
+    requirements: list[TableRequirement] = [
+        AssertTableUUID(uuid=metadata.table_uuid),
+        AssertRefSnapshotId(ref=branch, snapshot_id=ref.snapshot_id),  # type: ignore[call-arg]
+        AssertCurrentSchemaId(current_schema_id=metadata.current_schema_id),  # type: ignore[call-arg]
+    ]
+    move = SetSnapshotRefUpdate(  # type: ignore[call-arg]
+        ref_name=branch,
+        type=SnapshotRefType.BRANCH,
+        snapshot_id=snapshot.snapshot_id,
+        min_snapshots_to_keep=ref.min_snapshots_to_keep,
+        max_snapshot_age_ms=ref.max_snapshot_age_ms,
+        max_ref_age_ms=ref.max_ref_age_ms,
+    )
+    return requirements, [AddSnapshotUpdate(snapshot=snapshot), move]
+
+
+def _pyiceberg(table: Table) -> Iceberg:
+    """The pyiceberg table of an Iceberg table of ours."""
+    found: Any = table
+    inner: Iceberg = found.iceberg
+    return inner
+
+
+def _writable(table: Table) -> Iceberg:
+    """The table as the catalog has it now.
+
+    :raises Refused: it cannot be written.
+    """
+    if table.read_only is not None:
+        raise Refused(f"{table.identifier} cannot be written: {table.read_only}")
+    fresh = _reload(_pyiceberg(table), time.monotonic() + PATIENCE)
+    if fresh.metadata.format_version not in (1, 2):
+        raise Refused(
+            f"tables of format v{fresh.metadata.format_version} are not written by this committer",
+            hint="only v1 and v2 tables can be rewritten",
+        )
+    return fresh
+
+
+def _reload(table: Iceberg, deadline: float) -> Iceberg:
+    """The same table anew. A busy SQLite is asked again.
+
+    :raises StalePlan: the table was dropped.
+    :raises Unreachable: the catalog does not answer.
+    """
+    while True:
+        try:
+            return table.catalog.load_table(table.name())
+        except NoSuchTableError as error:
+            raise StalePlan("the table was dropped since the plan", hint="make a new plan") from error
+        except Exception as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise Unreachable(f"the catalog does not answer: {error}", hint="try again later") from error
+        time.sleep(random.uniform(*WAIT))
+
+
+def _storage_error(error: OSError) -> LakeoptError:
+    """What it means that manifests could not be written; nothing was committed."""
+    if error.errno == 28 or "No space left" in str(error):
+        return NoSpace(f"no space left for the table's metadata: {error}", hint="free some space")
+    if isinstance(error, PermissionError):
+        return Refused(f"the table's metadata may not be written: {error}", hint="check the permissions of this user")
+    return Unreachable(f"the table's metadata cannot be written: {error}", hint="does the storage answer?")

@@ -1,0 +1,151 @@
+"""Rewrites by hand, without planner or engine: a plan over live files, and staged files written by plain pyarrow."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.manifest import DataFile, DataFileContent
+from pyiceberg.table import Table
+
+from lakeopt.model.plan import FileGroup, Layout, PlannedFile, RewriteEstimate, RewritePlan, SortField
+from lakeopt.model.scan import staged_schema
+from lakeopt.tables.iceberg.table import IcebergTable
+
+Live = tuple[DataFile, ...]
+
+
+def live_files(table: Table, branch: str = "main") -> list[DataFile]:
+    """Live data files at the head of a branch."""
+    snapshot = table.snapshot_by_name(branch)
+    entries = (e for m in snapshot.manifests(table.io) for e in m.fetch_manifest_entry(table.io)) if snapshot else ()
+    return [entry.data_file for entry in entries if entry.data_file.content == DataFileContent.DATA]
+
+
+def plan_for(
+    table: Table,
+    *,
+    files: Iterable[DataFile] | None = None,
+    sort: tuple[str, ...] = (),
+    branch: str = "main",
+    set_default_sort_order: bool = False,
+) -> RewritePlan:
+    """A plan that rewrites these files (all live ones), one group a partition."""
+    groups: dict[tuple[int, str], list[DataFile]] = {}
+    for file in live_files(table, branch) if files is None else files:
+        groups.setdefault((file.spec_id, repr(file.partition)), []).append(file)
+    snapshot = table.snapshot_by_name(branch)
+    return RewritePlan(
+        plan_id=uuid.uuid4().hex[:12],
+        created_at="2026-11-24T00:00:00Z",
+        table=".".join(table.name()),
+        table_uuid=str(table.metadata.table_uuid),
+        branch=branch,
+        base_snapshot_id=str(snapshot.snapshot_id) if snapshot else None,
+        schema_id=table.metadata.current_schema_id,
+        layout=Layout("sort" if sort else "bin-pack", tuple(SortField(name) for name in sort)),
+        engine="duckdb",
+        committer="lakeopt",
+        verify="rows",
+        target_file_bytes=1 << 26,
+        set_default_sort_order=set_default_sort_order,
+        writer={},
+        groups=tuple(
+            _group(number, spec_id, text, some) for number, ((spec_id, text), some) in enumerate(groups.items())
+        ),
+        skipped=(),
+        estimate=RewriteEstimate(0, None, 0),
+    )
+
+
+def _group(number: int, spec_id: int, partition: str, files: list[DataFile]) -> FileGroup:
+    planned = tuple(PlannedFile(f.file_path, f.file_size_in_bytes, f.record_count) for f in files)
+    return FileGroup(
+        number,
+        spec_id,
+        partition,
+        len(files),
+        sum(f.bytes for f in planned),
+        sum(f.record_count for f in planned),
+        planned,
+    )
+
+
+def stage(table: Table, plan: RewritePlan, **writer: Any) -> dict[int, pa.Table]:
+    """Write each group's rows (read by name: for tables without deletes or renames) into one new file."""
+    staged = {}
+    schema = schema_to_pyarrow(table.schema())
+    for group in plan.groups:
+        parts = []
+        for file in group.data_files:
+            with table.io.new_input(file.path).open() as source:
+                parts.append(pq.read_table(source))
+        rows = pa.concat_tables(parts, promote_options="permissive")
+        for column in schema.names:
+            if column not in rows.column_names:
+                rows = rows.append_column(column, pa.nulls(len(rows), schema.field(column).type))
+        rows = rows.select(schema.names).cast(schema)
+        if plan.layout.columns:
+            rows = rows.sort_by([(column.name, "ascending") for column in plan.layout.columns])
+        staged[group.group_id] = write_staged(table, [rows], is_sorted=bool(plan.layout.columns), **writer)
+    return staged
+
+
+def write_staged(table: Table, parts: Iterable[pa.Table], *, is_sorted: bool = False, **writer: Any) -> pa.Table:
+    """A staged list of files, each with the rows of one part."""
+    rows = []
+    ids = {field.name: field.field_id for field in table.schema().fields}
+    for part in parts:
+        location = f"{table.location()}/data/staged-{uuid.uuid4()}.parquet"
+        with table.io.new_output(location).create() as sink:
+            pq.write_table(part, sink, **{"store_decimal_as_integer": True, **writer})
+        nans = {ids[n]: _nans(part[n]) for n in part.column_names if pa.types.is_floating(part[n].type)}
+        rows.append((location, len(table.io.new_input(location)), part.num_rows, is_sorted, list(nans.items())))
+    columns = list(zip(*rows, strict=True)) if rows else [[]] * len(staged_schema())
+    arrays = [pa.array(values, kind.type) for values, kind in zip(columns, staged_schema(), strict=True)]
+    return pa.Table.from_arrays(arrays, schema=staged_schema())
+
+
+def _nans(column: pa.ChunkedArray) -> int:
+    return pc.sum(pc.is_nan(column)).as_py() or 0
+
+
+def commit(table: Table, plan: RewritePlan, staged: Mapping[int, pa.Table]) -> int:
+    """Commit with lakeopt's own committer; the snapshot id, which was told beforehand."""
+    from lakeopt.tables.committer import committer
+
+    told: list[int] = []
+    snapshot_id = committer("lakeopt").commit(IcebergTable(table), plan, staged, on_snapshot_id=told.append)
+    assert told == [snapshot_id]
+    return snapshot_id
+
+
+def rewrite(table: Table, *, between: Callable[[], None] = lambda: None, **choices: Any) -> int:
+    """Plan, stage, let something happen in between, commit."""
+    plan = plan_for(table, **choices)
+    staged = stage(table, plan)
+    between()
+    return commit(table, plan, staged)
+
+
+def rows_of(table: Table, **scan: Any) -> list[str]:
+    """The multiset of rows that a plain pyiceberg scan gives, as sorted text."""
+    return sorted(map(repr, table.scan(**scan).to_arrow().to_pylist()))
+
+
+def metadata_files(table: Table) -> set[str]:
+    """Manifests and manifest lists in the table's metadata folder."""
+    return {path.name for path in Path(table.location().removeprefix("file://"), "metadata").glob("*.avro")}
+
+
+def referenced_files(table: Table) -> set[str]:
+    """Manifests and manifest lists that some snapshot refers to."""
+    lists = {snapshot.manifest_list for snapshot in table.metadata.snapshots}
+    manifests = {m.manifest_path for snapshot in table.metadata.snapshots for m in snapshot.manifests(table.io)}
+    return {location.rpartition("/")[2] for location in lists | manifests}
