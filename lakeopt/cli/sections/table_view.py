@@ -16,9 +16,9 @@ def sections(value: TableView) -> Iterator[Section]:
     names = list(value.rows[0]) if value.rows else []
     columns = [_column(name, place, value) for place, name in enumerate(names)]
     rows = [[named(name, row.get(name)) for name in names] for row in value.rows]
-    title = f"{value.table}: {counted(len(rows), value.view.removesuffix('s'))}" + (
-        f" of snapshot {value.snapshot_id}" * bool(value.snapshot_id)
-    )
+    title = f"{value.table}: {counted(len(rows), value.view.removesuffix('s'))}"
+    if value.snapshot_id:
+        title += f", as of snapshot {value.snapshot_id}"
     yield Grid(title, columns, rows)
 
 
