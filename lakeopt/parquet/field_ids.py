@@ -119,7 +119,7 @@ def conform(
         return _list(array, source, target, defaults, encoded)
     if want == "map":
         return _map(array, source, target, defaults, encoded)
-    return _cast(array, target, stored, encoded and want == "bytes" and not is_.is_fixed_size_binary(stored))
+    return _cast(array, target, stored, encoded and _by_offsets(array.type) and _by_offsets(stored))
 
 
 def constant(length: int, target: pa.Field, defaults: Mapping[int, Any]) -> pa.Array:
@@ -140,6 +140,11 @@ def constant(length: int, target: pa.Field, defaults: Mapping[int, Any]) -> pa.A
 
 def _family(type_: pa.DataType) -> str:
     return next((family for family, holds in _FAMILIES if holds(type_)), str(type_))
+
+
+def _by_offsets(type_: pa.DataType) -> bool:
+    """Whether it is a string or binary type with offsets, as all of Arrow's kernels take it (views they do not)."""
+    return any(holds(type_) for holds in (is_.is_string, is_.is_large_string, is_.is_binary, is_.is_large_binary))
 
 
 def _wrapped(array: pa.Array, target: pa.Field) -> pa.Array:
