@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from lakeopt.model.scan import Scan
 from lakeopt.parquet.deletes import Deletes
-from lakeopt.parquet.scan import Part, read_part
+from lakeopt.parquet.scan import Part, Reading, read_part
 
 Positions = npt.NDArray[np.int64]
 
@@ -31,6 +31,8 @@ BLOCKS = 16
 MIN_PARTITIONS = 4
 #: Rows that are read to learn how wide the table's rows are.
 _PROBE_ROWS = 8192
+#: Rows of a batch, and bytes that the reading of one file may take beside the sample.
+_BATCH_ROWS, _READ_BYTES = 131_072, 128 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,9 @@ def _row_bytes(scan: Scan, deletes: Deletes) -> int:
     """Bytes in memory of a row: of the first rows of three files, or eight times the encoded bytes if all are gone."""
     count = scan.files.num_rows
     measured = []
+    reading = Reading(scan, scan.schema.names, deletes, _PROBE_ROWS, _READ_BYTES)
     for row in sorted({0, count // 2, count - 1}) if count else ():
-        batch = next(read_part(scan, Part(row), scan.schema.names, deletes, batch_rows=_PROBE_ROWS), None)
+        batch = next(read_part(reading, Part(row)), None)
         if batch is not None and batch.num_rows:
             measured.append(batch.nbytes / batch.num_rows)
     if measured:
@@ -160,7 +163,8 @@ def _blocks(files: pa.Table, positions: Positions, partition: int, share: int) -
 def _read(scan: Scan, blocks: Sequence[_Block], deletes: Deletes, total: int, whole: bool, threads: int) -> Sample:
     def read(block: _Block) -> list[pa.RecordBatch]:
         batches, left = [], block.limit
-        for batch in read_part(scan, block.part, scan.schema.names, deletes, batch_rows=min(131_072, max(1, left))):
+        reading = Reading(scan, scan.schema.names, deletes, min(_BATCH_ROWS, max(1, left)), _READ_BYTES)
+        for batch in read_part(reading, block.part):
             batches.append(batch.slice(0, left))
             left -= batches[-1].num_rows
             if left <= 0:

@@ -16,13 +16,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lakeopt.analysis.encoded_size import encoded_size, row_group_rows
 from lakeopt.analysis.rank_codes import RankCodes, Unsigned, is_sortable, rank_codes, sorted_rows
 from lakeopt.model.scan import WriterOptions
-from lakeopt.parquet.encode import open_writer
 
 Permutation = npt.NDArray[np.int64]
 
 WINDOWS = 16
+#: Fewer rows than this in a window would tear groups apart.
+MIN_WINDOW = 512
+#: Bytes in memory that a trial on windows encodes: enough to rank orders, little enough to try a hundred.
+TRIAL_BYTES = 12_000_000
 
 
 class Trial:
@@ -67,11 +71,11 @@ class Trial:
         return sorted_rows([self._partition, *(self.codes[name] for name in columns)], self._count)
 
     def cost(self, columns: tuple[str, ...], rows: int) -> int:
-        """Encoded bytes of the whole sample in this order (``()`` is arrival), judged on about ``rows`` rows."""
-        return sum(self.column_bytes(self.order(columns), rows).values())
+        """Bytes of the files that hold the sample in this order (``()`` is arrival), judged on about ``rows`` rows."""
+        return sum(self.column_bytes(self.order(columns), rows).values()) + self.footer_bytes
 
     def column_bytes(self, order: Permutation, rows: int) -> dict[str, int]:
-        """Encoded bytes of each column, scaled to the whole sample. Footers and page indexes are not counted."""
+        """Encoded bytes of each column, scaled to the whole sample, without :attr:`footer_bytes`."""
         whole = rows >= self._count
         chosen = order if whole else np.concatenate([order[start:end] for start, end in self._windows(rows)])
         ends = self._partition_ends(chosen) if whole else [len(chosen)]
@@ -109,8 +113,8 @@ class Trial:
     def _encode(self, names: Sequence[str], chosen: Permutation, ends: Sequence[int]) -> dict[str, tuple[int, int]]:
         indices = pa.array(chosen)
         arrays = [self._columns[name].take(indices) for name in names]
-        table = pa.table(arrays, names=[str(number) for number in range(len(names))])
-        return dict(zip(names, encoded_sizes(table, self._writer, ends, self._group_rows), strict=True))
+        size = encoded_size(arrays, self._writer, group_rows=self._group_rows, ends=ends)
+        return dict(zip(names, zip(size.columns, size.dictionaries, strict=True), strict=True))
 
     def _scaled(self, name: str, chosen: Permutation, total: int, dictionary: int) -> int:
         """Window bytes as bytes of the whole sample."""
@@ -120,6 +124,13 @@ class Trial:
         seen = _distinct(self.codes[name], chosen)
         held = min(self._at_random(name), seen * self._count / self._row_groups / len(chosen))
         return round((total - dictionary) * grown + dictionary * max(held, 1) / seen * self._row_groups)
+
+    @cached_property
+    def footer_bytes(self) -> int:
+        """What files hold beside their columns: about as much for each row group, in whatever order."""
+        rows = min(self._writer.page_rows, self._group_rows)
+        head = [column.slice(0, rows) for column in self._columns.values()]
+        return encoded_size(head, self._writer, group_rows=self._group_rows).footer * max(1, self._row_groups)
 
     @cached_property
     def _row_groups(self) -> int:
@@ -145,31 +156,13 @@ def _distinct(column: RankCodes, rows: Permutation) -> int:
     return int(np.count_nonzero(np.bincount(codes)))
 
 
-def encoded_sizes(
-    table: pa.Table, writer: WriterOptions, ends: Sequence[int], group_rows: int
-) -> list[tuple[int, int]]:
-    """Per top-level column the compressed bytes and, of these, the dictionary pages'; nothing is stored.
+def window_rows(rows: pa.Table) -> int:
+    """Rows that a trial on windows encodes: :data:`TRIAL_BYTES` of them in memory, and enough to make runs.
 
-    ``ends`` are the row numbers at which a partition ends; each begins its own row group.
+    >>> window_rows(pa.table({"a": range(100)})) >= 100
+    True
     """
-    sink = open_writer(pa.MockOutputStream(), table.schema, writer)
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        sink.write_table(table.slice(start, end - start), row_group_size=group_rows)
-    sink.close()
-    footer = sink.writer.metadata
-    sizes = np.zeros((table.num_columns, 2), np.int64)
-    for group in range(footer.num_row_groups):
-        for leaf in range(footer.num_columns):
-            chunk = footer.row_group(group).column(leaf)
-            dictionary = chunk.data_page_offset - chunk.dictionary_page_offset if chunk.has_dictionary_page else 0
-            sizes[int(chunk.path_in_schema.split(".")[0])] += (chunk.total_compressed_size, dictionary)
-    return [(int(total), int(dictionary)) for total, dictionary in sizes]
-
-
-def row_group_rows(rows: pa.Table, writer: WriterOptions) -> int:
-    """Rows of a row group that is as large as the writer's options allow, by the mean size of these rows."""
-    mean = rows.nbytes / max(rows.num_rows, 1)
-    return max(1, min(writer.row_group_rows, int(writer.row_group_bytes / max(mean, 1))))
+    return max(WINDOWS * MIN_WINDOW, int(TRIAL_BYTES * rows.num_rows / max(1, rows.nbytes)))
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

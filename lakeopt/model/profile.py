@@ -14,13 +14,13 @@ class ColumnProfile:
 
     ``width`` is encoded bytes per row in shuffled order; ``skew`` the share of the most frequent value;
     ``effective_values`` is 2^H, the number of equally frequent values with the same entropy;
-    ``group_size`` is non-null rows per distinct value.
+    ``group_size`` is non-null rows per distinct value. Values of lists, maps and structs are not counted.
     """
 
     name: str
     type: str
     null_fraction: float
-    distinct_count: int
+    distinct_count: int | None
     redundancy: float | None
     group_size: float | None
     width: float

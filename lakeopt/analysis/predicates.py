@@ -1,0 +1,117 @@
+"""What queries ask of single columns: the conditions that let a reader leave out data without looking at it.
+
+Only conjuncts at the top of a WHERE clause count, that compare one column with literals by =, <, <=, >, >=,
+BETWEEN or IN. Everything else leaves nothing out, so that a prediction made from this is on the safe side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_OPERATORS = {"EQ": "=", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
+_MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Values between two literals, as they stand in the SQL; None is no bound."""
+
+    low: str | None = None
+    high: str | None = None
+    low_included: bool = True
+    high_included: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A column must lie in one of the intervals."""
+
+    column: str
+    intervals: tuple[Interval, ...]
+
+
+#: One reading of the table by a query: all conditions must hold.
+Reading = tuple[Condition, ...]
+
+
+def readings(sql: str, columns: Sequence[str]) -> tuple[Reading, ...]:
+    """Conditions of each place where a query reads a table that has these columns (most queries have one).
+
+    An empty reading reads everything. Column names are compared without case, as SQL does.
+
+    >>> readings("SELECT 1 FROM t WHERE carrier IN ('UA', 'AA') AND 3 < month", ["carrier", "month"])[0][1]
+    Condition(column='month', intervals=(Interval(low='3', high=None, low_included=False, high_included=True),))
+    """
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.optimizer.scope import traverse_scope
+
+    folded = {name.casefold(): name for name in columns}
+    found: list[Reading] = []
+    for scope in traverse_scope(sqlglot.parse_one(sql, read="duckdb")):
+        sources = [source for _, source in scope.selected_sources.values()]
+        for table in sources:
+            if isinstance(table, exp.Table):
+                alone = len(sources) == 1
+                found.append(tuple(_conditions(scope.expression, table.alias_or_name, alone, folded)))
+    return tuple(found)
+
+
+def _conditions(select: Any, alias: str, alone: bool, columns: Mapping[str, str]) -> Iterator[Condition]:
+    where = select.args.get("where")
+    outer = any(join.side for join in select.args.get("joins") or ())
+    if where is None or outer:  # what an outer join adds is not bound by the WHERE of its inner side
+        return
+
+    def named(node: Any) -> str | None:
+        if type(node).__name__ != "Column":
+            return None
+        ours = node.table.casefold() == alias.casefold() if node.table else alone
+        return columns.get(node.name.casefold()) if ours else None
+
+    for conjunct in where.this.unnest().flatten() if type(where.this.unnest()).__name__ == "And" else [where.this]:
+        if (condition := _condition(conjunct.unnest(), named)) is not None:
+            yield condition
+
+
+def _condition(node: Any, named: Any) -> Condition | None:
+    kind = type(node).__name__
+    if kind in _OPERATORS:
+        operator, column, value = _OPERATORS[kind], named(node.left), node.right
+        if column is None:
+            operator, column, value = _MIRRORED[operator], named(node.right), node.left
+        literal = _literal(value)
+        return None if column is None or literal is None else Condition(column, (_interval(operator, literal),))
+    column = named(node.this) if kind in ("Between", "In") else None
+    if column is None:
+        return None
+    if kind == "Between":
+        low, high = _literal(node.args["low"]), _literal(node.args["high"])
+        return None if low is None or high is None else Condition(column, (Interval(low, high),))
+    values = [_literal(value) for value in node.expressions]
+    known = [value for value in values if value is not None]
+    return Condition(column, tuple(Interval(v, v) for v in known)) if known and len(known) == len(values) else None
+
+
+def _interval(operator: str, literal: str) -> Interval:
+    if operator == "=":
+        return Interval(literal, literal)
+    included = operator.endswith("=")
+    if operator.startswith(">"):
+        return Interval(low=literal, low_included=included)
+    return Interval(high=literal, high_included=included)
+
+
+def _literal(node: Any) -> str | None:
+    """Text of a literal, negative number, boolean or cast of one (``DATE '2013-01-01'``)."""
+    kind = type(node).__name__
+    if kind == "Cast":
+        return _literal(node.this)
+    if kind == "Neg":
+        inner = _literal(node.this)
+        return None if inner is None else f"-{inner}"
+    if kind == "Boolean":
+        return str(node.this).lower()
+    return str(node.this) if kind == "Literal" else None

@@ -1,0 +1,74 @@
+"""A table opened for measuring: its files, and a sample of its rows that fits the memory allowed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakeopt.config import Settings, load_settings
+from lakeopt.tables.base import Table
+from lakeopt.units import parse_size
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lakeopt.analysis.sampling import Sample
+
+#: A sample takes at most this, and this share of the memory allowed: trials hold copies of it.
+SAMPLE_BYTES = 256_000_000
+_MEMORY_SHARE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SampledTable:
+    """A table, the file list of one snapshot (``files_schema``) and rows drawn from it."""
+
+    table: Table
+    snapshot_id: int | None
+    files: pa.Table
+    sample: Sample
+    memory_bytes: int
+    threads: int
+
+
+def sampled_table(
+    table: str | Table,
+    *,
+    sample_rows: int | None = None,
+    whole: bool = False,
+    memory: int | None = None,
+    threads: int | None = None,
+    settings: Settings | None = None,
+) -> SampledTable:
+    """Open a table and draw a sample of its current rows.
+
+    ``sample_rows`` bounds it further; ``whole`` lets it take all that memory allows. ``memory`` (bytes) is that of
+    the whole process, by default what the settings say, else half of the machine's.
+
+    :raises UnknownName: no such table.
+    :raises DataFileError: a data file is missing or damaged.
+    """
+    import psutil
+    import pyarrow as pa
+
+    from lakeopt.analysis.sampling import MAX_ROWS, draw_sample
+    from lakeopt.model.scan import files_schema
+    from lakeopt.tables.open import open_table
+
+    settings = settings or load_settings()
+    opened = open_table(table, settings) if isinstance(table, str) else table
+    default = parse_size(settings.memory) if settings.memory else psutil.virtual_memory().total // 2
+    memory_bytes = memory or default
+    threads = threads or settings.threads or len(os.sched_getaffinity(0))
+    snapshot_id = opened.snapshot_id()
+    lists = [] if snapshot_id is None else list(opened.files(snapshot_id))
+    files = pa.concat_tables([files_schema().empty_table(), *lists])
+    allowed = memory_bytes // _MEMORY_SHARE
+    sample = draw_sample(
+        opened.scan(files),
+        budget_bytes=allowed if whole else min(SAMPLE_BYTES, allowed),
+        max_rows=sample_rows or MAX_ROWS,
+        threads=threads,
+    )
+    return SampledTable(opened, snapshot_id, files, sample, memory_bytes, threads)
