@@ -166,22 +166,20 @@ class FileMetrics:
 
     def _entries(self, name: str, field_id: int) -> tuple[Ints, Any]:
         parents, keys, items = self._maps[name]
-        found = np.flatnonzero(keys == field_id)
-        return parents[found], items.take(pa.array(found))
+        begin, end = np.searchsorted(keys, [field_id, field_id + 1])
+        return parents[begin:end], items.slice(begin, end - begin)
 
 
 def _split(column: pa.ChunkedArray) -> tuple[Ints, npt.NDArray[np.int32], Any]:
-    """Row number, key and item of each entry of a map column."""
+    """Row number, key and item of each entry of a map column, in order of the keys."""
     maps = column.combine_chunks()
-    maps = maps.chunk(0) if isinstance(maps, pa.ChunkedArray) and maps.num_chunks == 1 else maps
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(pc.cast(maps, _entry_list(maps.type))), 0))
-    entries = pc.list_flatten(pc.cast(maps, _entry_list(maps.type)))
+    lists = pc.cast(maps, pa.list_(pa.struct([maps.type.key_field, maps.type.item_field])))
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0))
+    entries = pc.list_flatten(lists)
+    keys = np.asarray(entries.field(0))
+    order = np.argsort(keys, kind="stable")
     parents = np.repeat(np.arange(len(maps), dtype=np.int64), lengths)
-    return parents, np.asarray(entries.field(0)), entries.field(1)
-
-
-def _entry_list(kind: pa.MapType) -> pa.ListType:
-    return pa.list_(pa.struct([kind.key_field, kind.item_field]))
+    return parents[order], keys[order], entries.field(1).take(pa.array(order))
 
 
 def _kind(iceberg_type: str) -> str:

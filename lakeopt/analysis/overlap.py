@@ -190,24 +190,31 @@ def _count(group: Ints, ranges: Ranges) -> _Counts:
     total, point = _sizes(group), lo == hi
     same = np.zeros(len(group), np.int64)
     same[point] = _sizes(_ids(group[point], lo[point]))
-    left, right = _at_most(group, hi, lo), total - _at_most(group, lo, hi - 1)
+    lows, highs = _Ordered(group, lo), _Ordered(group, hi)
+    left, right = highs.at_most(lo), total - lows.at_most(hi - 1)
     # A file is no neighbour of itself; files at the same point stand on the left and on the right of each other.
     excess = total - left - right + np.where(point, same, -1)
-    depth = total - _at_most(group, hi, lo - 1) - (total - _at_most(group, lo, hi))
-    surely_left = _at_most(group, ranges.hi_min, ranges.lo_max)
-    surely_right = total - _at_most(group, ranges.lo_max, ranges.hi_min - 1)
+    depth = lows.at_most(hi) - highs.at_most(lo - 1)
+    if ranges.exact:
+        return _Counts(depth, excess, np.zeros(len(group), np.bool_), same)
+    surely_left = _Ordered(group, ranges.hi_min).at_most(ranges.lo_max)
+    surely_right = total - _Ordered(group, ranges.lo_max).at_most(ranges.hi_min - 1)
     itself = 2 * (point.astype(np.int64) - (ranges.hi_min <= ranges.lo_max))
     uncertain = surely_left + surely_right + itself > left + right
     return _Counts(depth, excess, uncertain, same)
 
 
-def _at_most(group: Ints, values: Ints, limits: Ints) -> Ints:
-    """For each file, how many files of its group have a value at most the file's own limit."""
-    if len(group) == 0:
-        return np.zeros(0, np.int64)
-    # One sorted array serves all groups: every value lies in its group's own stretch of numbers.
-    base = min(int(values.min()), int(limits.min()))
-    width = max(int(values.max()), int(limits.max())) - base + 1
-    ordered = np.sort(group * width + (values - base))
-    begins = np.searchsorted(ordered, group * width, "left")
-    return np.searchsorted(ordered, group * width + (limits - base), "right") - begins
+class _Ordered:
+    """One code a file, sorted within the file's group."""
+
+    def __init__(self, group: Ints, codes: Ints) -> None:
+        # One array serves all groups: every code lies in its group's own stretch of numbers, with room for -1.
+        self._stretch, self._width = group, int(codes.max(initial=0)) + 2
+        self._codes = np.sort(group * self._width + codes + 1)
+        self._begins = np.cumsum(np.bincount(group))[group] - _sizes(group) if len(group) else group
+
+    def at_most(self, limits: Ints) -> Ints:
+        """For each file, how many files of its group have a code at most the file's own limit (>= -1)."""
+        within = np.minimum(limits, self._width - 2) + 1
+        found: Ints = np.searchsorted(self._codes, self._stretch * self._width + within, "right") - self._begins
+        return found

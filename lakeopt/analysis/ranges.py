@@ -30,6 +30,11 @@ class Ranges:
     hi_max: Ints
     known: Mask
 
+    @property
+    def exact(self) -> bool:
+        """Whether no end is only bracketed."""
+        return bool((self.lo_min == self.lo_max).all() and (self.hi_min == self.hi_max).all())
+
     def select(self, chosen: Mask) -> Ranges:
         """The ranges of some files."""
         return Ranges(

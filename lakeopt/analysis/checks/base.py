@@ -58,6 +58,13 @@ class TableState:
         """Bytes of each data file."""
         return np.asarray(self.files["file_size_in_bytes"], dtype=np.int64)
 
+    @property
+    def in_order(self) -> npt.NDArray[np.bool_]:
+        """Which data files the table records as written in its sort key."""
+        if self.sort_order_id is None:
+            return np.zeros(self.files.num_rows, np.bool_)
+        return np.asarray(self.files["sort_order_id"].fill_null(-1)) == np.int64(self.sort_order_id)
+
     def command(self, verb: str, *options: str) -> str | None:
         """A command line of this version of lakeopt for this table, or None where there is no such command.
 
@@ -75,9 +82,8 @@ class TableState:
         """
         if not self.sort_key:
             return self.command("rewrite")
-        written = np.asarray(self.files["sort_order_id"].fill_null(-1)) == self.sort_order_id
         overlap = self.key_overlap
-        if written.all() and overlap is not None and not overlap.max_excess_depth and not overlap.unknown_files:
+        if self.in_order.all() and overlap is not None and not overlap.max_excess_depth and not overlap.unknown_files:
             return None
         return self.sort()
 

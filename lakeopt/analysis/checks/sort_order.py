@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from lakeopt.analysis.checks.base import Check, TableState
 from lakeopt.model.sort_fields import format_sort_fields
 from lakeopt.model.table import Finding
@@ -33,8 +31,7 @@ def sort_order(table: TableState) -> Iterator[Finding]:
         )
         return
     key = format_sort_fields(table.sort_key)
-    written = np.asarray(table.files["sort_order_id"].fill_null(-1)) == table.sort_order_id
-    stale = count - int(written.sum())
+    stale = count - int(table.in_order.sum())
     if stale > STALE_SHARE * count:
         yield Finding(
             "stale-sort-order",
