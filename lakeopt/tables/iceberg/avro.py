@@ -1,0 +1,99 @@
+"""Avro files of the metadata tree, read strictly: what ends too early is an error, never a shorter list.
+
+The decoder and the schema resolution are pyiceberg's. Its own file reader takes an early end of the file for
+the end of the list, so that a truncated manifest would lose files without a word.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pyiceberg.avro.decoder import BinaryDecoder
+from pyiceberg.avro.file import META_SCHEMA, SYNC_SIZE, AvroFileHeader
+from pyiceberg.avro.reader import IntegerReader, Reader
+from pyiceberg.avro.resolver import ReadSchemaResolver, SchemaPartnerAccessor, construct_reader
+from pyiceberg.io import FileIO
+from pyiceberg.schema import Schema, visit_with_partner
+from pyiceberg.types import IcebergType, MapType
+
+from lakeopt.errors import DataFileError, LakeoptError, Unreachable
+from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
+
+
+def read_records(
+    io: FileIO, location: str, what: str, read_schema: Schema, read_types: Mapping[int, Callable[..., Any]]
+) -> Iterator[Any]:
+    """Records of one Avro file in a read schema; maps of whole numbers come as flat arrays ``key, value, …``.
+
+    :raises DataFileError: the file (``what`` it is, such as "manifest") is missing, truncated or damaged.
+    :raises Unreachable: the storage does not answer, or does not let us read.
+    """
+    try:
+        with io.new_input(location).open() as source:
+            content = source.read()
+        yield from _records(content, read_schema, read_types)
+    except (LakeoptError, GeneratorExit):
+        raise
+    except Exception as error:  # damaged bytes make the decoder raise almost anything
+        raise metadata_error(what, location, error) from error
+
+
+def metadata_error(what: str, location: str, error: Exception) -> LakeoptError:
+    """The error that names a file of the metadata tree for what storage or decoder said about it."""
+    if isinstance(error, FileNotFoundError):
+        return DataFileError(f"{what} is missing: {location}", hint="restore the file, or roll the table back")
+    if isinstance(error, PermissionError):
+        return Unreachable(f"{what} may not be read: {location}", hint="check the permissions of this user")
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, OSError):
+        return Unreachable(f"{what} cannot be read: {location}: {reason}", hint="does the storage answer?")
+    return DataFileError(f"{what} is damaged: {location}: {reason}", hint="restore the file, or roll the table back")
+
+
+def _records(content: bytes, read_schema: Schema, read_types: Mapping[int, Callable[..., Any]]) -> Iterator[Any]:
+    decoder = StrictDecoder(content)
+    header = construct_reader(META_SCHEMA, {-1: AvroFileHeader}).read(decoder)  # type: ignore[arg-type]
+    if header.magic != b"Obj\x01":
+        raise ValueError("not an Avro file")
+    resolver, accessor = _Resolver(dict(read_types)), SchemaPartnerAccessor()
+    reader: Reader = visit_with_partner(header.get_schema(), read_schema, resolver, accessor)  # type: ignore[misc]
+    codec = header.compression_codec()
+    while decoder.tell() < len(content):
+        count, block = decoder.read_int(), decoder.read_bytes()
+        if decoder.read(SYNC_SIZE) != header.sync:
+            raise ValueError("a block does not end with the file's sync marker")
+        if codec:
+            block = codec.decompress(block)
+        values = StrictDecoder(block)
+        for _ in range(count):
+            yield reader.read(values)  # type: ignore[arg-type]
+        if values.tell() != len(block):
+            raise ValueError(f"a block of {len(block)} bytes ends at {values.tell()}")
+
+
+class _Resolver(ReadSchemaResolver):
+    def map(
+        self, map_type: MapType, expected_map: IcebergType | None, key_reader: Reader, value_reader: Reader
+    ) -> Reader:
+        if isinstance(key_reader, IntegerReader) and isinstance(value_reader, IntegerReader):
+            return _PairsReader()  # type: ignore[no-untyped-call]
+        return super().map(map_type, expected_map, key_reader, value_reader)
+
+
+class _PairsReader(Reader):
+    """A map of whole numbers as one flat array: it goes into an Arrow column, where a dict would be taken apart."""
+
+    def read(self, decoder: BinaryDecoder) -> array[int]:
+        pairs: array[int] | None = None
+        while count := decoder.read_int():
+            if count < 0:  # a block that states its length in bytes, for readers that skip it
+                count = -count
+                decoder.skip_int()
+            block: array[int] = decoder.read_ints(2 * count)  # type: ignore[assignment]
+            pairs = block if pairs is None else pairs + block
+        return array("q") if pairs is None else pairs
+
+    def skip(self, decoder: BinaryDecoder) -> None:
+        self.read(decoder)

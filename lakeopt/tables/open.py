@@ -1,0 +1,152 @@
+"""From a name to a table, whatever its format: the one place that decides what a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchNamespaceError
+from pyiceberg.table import StaticTable
+from pyiceberg.table import Table as PyIcebergTable
+
+from lakeopt.config import Settings, load_settings
+from lakeopt.errors import (
+    ConfigurationError,
+    DataFileError,
+    LakeoptError,
+    Refused,
+    UnknownName,
+    Unreachable,
+    UsageError,
+)
+from lakeopt.model.table import TableSummary
+from lakeopt.tables.base import Table
+from lakeopt.tables.iceberg import catalog
+from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier, split_identifier
+from lakeopt.tables.iceberg.storage import local_path
+from lakeopt.tables.iceberg.table import IcebergTable
+from lakeopt.tables.iceberg.views import timestamp
+
+_METADATA_SUFFIX = ".metadata.json"
+
+
+def open_table(name: str, settings: Settings | None = None) -> Table:
+    """The table that a name means: ``[catalog.]namespace.table``, or the location of a ``*.metadata.json``.
+
+    The first part is a catalog where pyiceberg has one of that name and at least a namespace and a table follow;
+    else the name lies in the default catalog. Parts that hold dots stand in double quotes or backticks.
+
+    :raises UsageError: this is no name of a table.
+    :raises UnknownName: no such catalog, namespace or table; the hint says what is there.
+    :raises Refused: a directory of files; only Iceberg tables are read now.
+    :raises Unreachable: catalog or storage does not answer.
+    :raises DataFileError: the table's metadata file is missing or damaged.
+    """
+    if _is_location(name):
+        return _at_location(name, settings or load_settings())
+    catalog_name, identifier = _split(name, settings or load_settings())
+    return IcebergTable(catalog.load(catalog.connect(catalog_name), identifier))
+
+
+def list_tables(namespace: str | None = None, settings: Settings | None = None) -> Iterator[TableSummary]:
+    """Every table of a catalog, or of one namespace and those below it; one that cannot be read says why.
+
+    ``namespace`` is ``[catalog.][namespace]``, as in :func:`open_table`; None is the default catalog.
+
+    :raises UnknownName: no such catalog or namespace.
+    :raises Unreachable: the catalog does not answer.
+    """
+    catalog_name, under = split_namespace(namespace, settings or load_settings())
+    connected = catalog.connect(catalog_name)
+    with catalog.answering(catalog_name):
+        namespaces = list(catalog.walk_namespaces(connected))
+    if under and under not in namespaces:
+        raise UnknownName("namespace", join_identifier(under), map(join_identifier, namespaces))
+    for found in namespaces:
+        if found[: len(under)] == under:
+            yield from _summaries(connected, found)
+
+
+def split_namespace(namespace: str | None, settings: Settings) -> tuple[str, Identifier]:
+    """Catalog and namespace (empty: all of it) that a name means."""
+    if namespace is None:
+        return catalog.default_catalog(settings), ()
+    parts = split_identifier(namespace)
+    if parts[0].lower() in catalog.configured_catalogs():
+        return parts[0].lower(), parts[1:]
+    return catalog.default_catalog(settings), parts
+
+
+def _split(name: str, settings: Settings) -> tuple[str, Identifier]:
+    parts = split_identifier(name)
+    if len(parts) >= 3 and parts[0].lower() in catalog.configured_catalogs():
+        return parts[0].lower(), parts[1:]
+    if len(parts) < 2:
+        raise UsageError(f"not a table name: {name!r}", hint="write [catalog.]namespace.table")
+    return catalog.default_catalog(settings), parts
+
+
+def _is_location(name: str) -> bool:
+    return "://" in name or name.startswith(("/", "./", "../", "file:")) or name.endswith(_METADATA_SUFFIX)
+
+
+def _at_location(location: str, settings: Settings) -> IcebergTable:
+    if not location.endswith(_METADATA_SUFFIX):
+        raise Refused(
+            f"directories are not read yet: {location}",
+            hint=_metadata_hint(location) or "name an Iceberg table as [catalog.]namespace.table",
+        )
+    try:
+        properties = catalog.configured_catalogs()[catalog.default_catalog(settings)]
+    except ConfigurationError:
+        properties = {}
+    path = local_path(location)
+    absolute = location if path is None else str(Path(path).absolute())
+    try:
+        return IcebergTable(StaticTable.from_metadata(absolute, dict(properties)))
+    except FileNotFoundError as error:
+        raise DataFileError(f"metadata file is missing: {location}", hint="check the path") from error
+    except OSError as error:
+        raise Unreachable(f"metadata file cannot be read: {location}: {error}") from error
+    except (ValueError, KeyError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataFileError(f"not Iceberg table metadata: {location}: {reason}", hint="is the file damaged?") from error
+
+
+def _metadata_hint(location: str) -> str | None:
+    """The newest metadata file below a local directory that is an Iceberg table's."""
+    path = local_path(location)
+    found = sorted(Path(path, "metadata").glob("*" + _METADATA_SUFFIX)) if path is not None else []
+    return f"it holds an Iceberg table: name it in its catalog, or read {found[-1]}" if found else None
+
+
+def _summaries(connected: Catalog, namespace: Identifier) -> Iterator[TableSummary]:
+    with catalog.answering(connected.name):
+        try:
+            identifiers = sorted(map(tuple, connected.list_tables(namespace)))
+        except NoSuchNamespaceError:  # dropped since it was listed
+            return
+    for identifier in identifiers:
+        name = join_identifier((connected.name, *identifier))
+        try:
+            yield _summary(name, catalog.load(connected, identifier))
+        except LakeoptError as error:
+            yield TableSummary(name, "iceberg", None, None, None, None, None, error=str(error))
+
+
+def _summary(name: str, table: PyIcebergTable) -> TableSummary:
+    snapshot = table.current_snapshot()
+    totals = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
+    keys = ("total-data-files", "total-files-size", "total-records")
+    if snapshot is None:
+        files, size, records = 0, 0, 0
+    elif all(totals.get(key, "").isdecimal() for key in keys):
+        files, size, records = (int(totals[key]) for key in keys)
+    else:  # some writers leave the totals out
+        lists = list(IcebergTable(table).files())
+        files = sum(map(len, lists))
+        size = sum(sum(part["file_size_in_bytes"].to_pylist()) for part in lists)
+        records = sum(sum(part["record_count"].to_pylist()) for part in lists)
+    changed = timestamp(table.metadata.last_updated_ms)
+    return TableSummary(name, "iceberg", table.format_version, files, size, records, changed)
