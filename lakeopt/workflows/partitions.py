@@ -55,7 +55,15 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
         return
     order_id = table.sort_order_id(layout.columns) if layout.columns else None
     if layout.columns:
-        excess = key_depths(files, layout.columns, table.schema, table.field_types, resolve=table.resolve).excess
+        depths = key_depths(
+            files,
+            layout.columns,
+            table.schema,
+            table.field_types,
+            resolve=table.resolve,
+            properties=table.properties,
+        )
+        excess = depths.excess
     else:
         excess = np.zeros(files.num_rows, dtype=np.int64)
     written_so = np.asarray(files["sort_order_id"].fill_null(-1)) == (-1 if order_id is None else order_id)

@@ -1,0 +1,77 @@
+"""kill -9 at random instants of a rewrite: the table reads the same rows each time, and the next run completes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from lake import Lake, flights
+from pyiceberg.table import Table
+
+COMMAND = [
+    sys.executable,
+    "-m",
+    "lakeopt",
+    "rewrite",
+    "lake.db.flights",
+    "--sort-by",
+    "dest,carrier",
+    "--yes",
+    "--quiet",
+]
+ROUNDS = 50 if os.environ.get("LAKEOPT_SOAK") else 5
+
+
+def rows(table: Table) -> Counter[tuple[object, ...]]:
+    return Counter(zip(*table.scan().to_arrow().to_pydict().values(), strict=True))
+
+
+def rewrite(**more: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.fault
+def test_table_survives_kill_at_any_instant(lake: Lake) -> None:
+    table = lake.flights(days=8, rows_per_day=8000)
+    began = time.monotonic()
+    done = rewrite()
+    assert done.wait() == 0, done.stderr and done.stderr.read()
+    length = time.monotonic() - began
+    chance = random.Random(20261124)
+    for round_number in range(ROUNDS):
+        table = lake.append(table, flights(100 + round_number, 500))
+        before = rows(table)
+        process = rewrite()
+        time.sleep(chance.uniform(0, length * 1.1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert rows(lake.load("db.flights")) == before, f"round {round_number}"
+        done = rewrite()
+        assert done.wait() == 0, done.stderr and done.stderr.read()
+        assert rows(lake.load("db.flights")) == before, f"round {round_number}, completed"
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_the_table_and_removes_our_files(lake: Lake, which: signal.Signals) -> None:
+    table = lake.flights(days=8, rows_per_day=30_000)
+    before = rows(table)
+    files = set(lake.warehouse.rglob("*.parquet"))
+    chance = random.Random(1)
+    codes = set()
+    for _ in range(10 if os.environ.get("LAKEOPT_SOAK") else 3):
+        process = rewrite()
+        time.sleep(chance.uniform(0.5, 1.6))
+        process.send_signal(which)
+        codes.add(process.wait())
+        assert rows(lake.load("db.flights")) == before
+        if process.returncode == 130:
+            assert set(lake.warehouse.rglob("*.parquet")) == files
+    assert codes <= {0, 130}
+    assert 130 in codes

@@ -1,0 +1,98 @@
+"""What strategies choose: a second run finds nothing to do."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lakeopt import registry
+from lakeopt.errors import UsageError
+from lakeopt.layout.file_groups import bins, is_well_sized
+from lakeopt.layout.strategies.base import PartitionState, Strategy
+from lakeopt.model.plan import SortField
+
+TARGET = 1000
+
+
+def state(sizes: list[int], excess: list[int] | None = None, in_order: list[bool] | None = None) -> PartitionState:
+    files = pa.table({"file_size_in_bytes": pa.array(sizes, pa.int64()), "snapshot_id": pa.array([1] * len(sizes))})
+    return PartitionState(0, "{}", files, excess or [0] * len(sizes), in_order or [True] * len(sizes))
+
+
+def strategy(name: str) -> Strategy:
+    loaded: Strategy = registry.load(registry.STRATEGIES, name).STRATEGY
+    return loaded
+
+
+@pytest.mark.parametrize("name", registry.names(registry.STRATEGIES))
+@given(sizes=st.lists(st.integers(1, 3000), max_size=40))
+def test_each_file_is_in_at_most_one_group(name: str, sizes: list[int]) -> None:
+    choice = strategy(name).choose(
+        state(sizes, in_order=[False] * len(sizes)), target_file_bytes=TARGET, max_group_bytes=5000
+    )
+    rows = [row for group in choice.groups for row in group]
+    assert len(rows) == len(set(rows))
+    assert set(rows) <= set(range(len(sizes)))
+    assert bool(choice.groups) != bool(choice.reason)
+
+
+@given(sizes=st.lists(st.integers(1, 3000), max_size=40))
+def test_bin_pack_reaches_a_fixed_point(sizes: list[int]) -> None:
+    """Files of the groups, replaced by files of the target size, leave a table that is packed within two runs."""
+    for _ in range(3):
+        choice = strategy("bin-pack").choose(state(sizes), target_file_bytes=TARGET, max_group_bytes=50_000)
+        if not choice.groups:
+            return
+        replaced = {row for group in choice.groups for row in group}
+        after = [size for row, size in enumerate(sizes) if row not in replaced]
+        for group in choice.groups:
+            total = sum(sizes[row] for row in group)
+            after += [TARGET] * (total // TARGET) + ([total % TARGET] if total % TARGET else [])
+        assert len(after) < len(sizes)
+        sizes = after
+    pytest.fail("bin-pack does not come to rest")
+
+
+def test_sort_rewrites_what_is_not_in_order() -> None:
+    sort = strategy("sort")
+    sizes = [1000, 990, 400]
+    assert not sort.choose(state(sizes), target_file_bytes=TARGET, max_group_bytes=1).groups
+    for disorder in (
+        state(sizes, excess=[0, 1, 1]),
+        state(sizes, in_order=[True, False, True]),
+        state([100] * 20),
+    ):
+        groups = sort.choose(disorder, target_file_bytes=TARGET, max_group_bytes=1).groups
+        assert groups == (tuple(range(disorder.files.num_rows)),)
+
+
+def test_unknown_ranges_count_as_ordered_only_within_one_snapshot() -> None:
+    sort = strategy("sort")
+    one = state([1000, 1000], excess=[-1, -1])
+    assert not sort.choose(one, target_file_bytes=TARGET, max_group_bytes=1).groups
+    files = pa.table({"file_size_in_bytes": pa.array([1000, 1000]), "snapshot_id": pa.array([1, 2])})
+    two = PartitionState(0, "{}", files, [-1, -1], [True, True])
+    assert sort.choose(two, target_file_bytes=TARGET, max_group_bytes=1).groups
+
+
+def test_layouts_refuse_what_makes_no_sense() -> None:
+    with pytest.raises(UsageError, match="needs columns"):
+        strategy("sort").layout(())
+    with pytest.raises(UsageError, match="twice"):
+        strategy("sort").layout((SortField("a"), SortField("a", "desc")))
+    with pytest.raises(UsageError, match="no columns"):
+        strategy("bin-pack").layout((SortField("a"),))
+
+
+@given(st.lists(st.integers(0, 50), max_size=30), st.integers(1, 60))
+def test_bins_keep_order_and_bound(sizes: list[int], limit: int) -> None:
+    runs = list(bins(sizes, limit))
+    assert [position for run in runs for position in run] == list(range(len(sizes)))
+    assert all(len(run) == 1 or sum(sizes[p] for p in run) <= limit for run in runs)
+
+
+@given(st.integers(1, 40), st.integers(1, TARGET))
+def test_what_a_rewrite_writes_is_well_sized(full: int, last: int) -> None:
+    assert is_well_sized([TARGET] * full + [last], TARGET)
