@@ -24,7 +24,7 @@ from lakeopt.cli.options import (
 )
 from lakeopt.cli.read_commands import ENGINES, show
 from lakeopt.errors import UsageError
-from lakeopt.model.plan import RewritePlan
+from lakeopt.model.plan import RewritePlan, Verify
 from lakeopt.model.serde import from_json, to_json
 
 STRATEGIES = "|".join(["auto", *registry.names(registry.STRATEGIES)])
@@ -48,7 +48,7 @@ def rewrite(
         str | None, Option(metavar="SIZE", help="Size of new files  [default: the table's]")
     ] = None,
     compression_level: Annotated[int | None, Option(metavar="N", help="Level of the table's codec.")] = None,
-    verify: Annotated[str, Option(metavar="rows|counts", help="What is proved equal before the commit.")] = "rows",
+    verify: Annotated[Verify, Option(metavar="rows|counts", help="What is proved equal before the commit.")] = "rows",
     set_default_sort_order: Annotated[
         bool, Option("--set-default-sort-order", help="Make it the table's sort order.")
     ] = False,
@@ -70,14 +70,14 @@ def rewrite(
         table,
         strategy=strategy,
         sort_by=sort_key(sort_by),
-        goal=goal,  # type: ignore[arg-type]  # the library refuses what is none
+        goal=goal,
         queries=queries,
         where=where,
         branch=branch,
         engine=engine,
         target_file_bytes=size(target_file_size),
         compression_level=compression_level,
-        verify=verify,  # type: ignore[arg-type]
+        verify=verify,
         set_default_sort_order=set_default_sort_order,
         time_budget=duration(time_budget),
         memory_bytes=size(act.memory),

@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(words, prog_name="lakeopt", standalone_mode=False)
         return _ended(code)
     except TyperException as error:
-        return diagnostics.report(UsageError(error.format_message(), hint=_usage_hint(words)))
+        message = error.format_message().replace(": Value error, ", ": ")  # what a validator below typer puts before it
+        return diagnostics.report(UsageError(message, hint=_usage_hint(words)))
     except SystemExit as end:  # typer ends so where the reader of its help has gone
         return end.code if isinstance(end.code, int) else 1
     except (Exception, KeyboardInterrupt) as error:

@@ -14,6 +14,7 @@ import typer
 
 from lakeopt.cli.output import SUFFIXES, Format
 from lakeopt.errors import UsageError
+from lakeopt.model import plan
 from lakeopt.model.sort_fields import parse_sort_fields
 from lakeopt.units import parse_duration, parse_size
 
@@ -21,7 +22,7 @@ Option = typer.Option
 Table = Annotated[
     str, typer.Argument(metavar="TABLE", help="[catalog.]namespace.table, or the location of a *.metadata.json file.")
 ]
-Goal = Annotated[str, Option(metavar="storage|reads|balanced", help="What the layout is to be good for.")]
+Goal = Annotated[plan.Goal, Option(metavar="storage|reads|balanced", help="What the layout is to be good for.")]
 Queries = Annotated[Path | None, Option(metavar="FILE", help="Named SQL queries that the table is judged by.")]
 TimeBudget = Annotated[str | None, Option(metavar="DURATION", help="Stop searching after this long, e.g. 30m.")]
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from lakeopt import registry
 from lakeopt.cli import output
 from lakeopt.cli.options import Goal, Option, Output, Queries, Table, TimeBudget, duration
-from lakeopt.errors import UnknownName, UsageError
+from lakeopt.errors import UsageError
 from lakeopt.model.serde import Document
+from lakeopt.model.table import Severity, TableProfile
 
-SEVERITIES = ("info", "warning", "critical")
+SEVERITIES = get_args(Severity)
 ENGINES = "|".join(registry.names(registry.ENGINES))
 
 
@@ -40,7 +41,7 @@ def inspect(
     ] = "summary",
     all_footers: Annotated[bool, Option("--all-footers", help="Read every footer, not a sample of 200.")] = False,
     fail_on: Annotated[
-        str | None, Option(metavar="|".join(SEVERITIES), help="End with 1 at a finding this severe or worse.")
+        Severity | None, Option(metavar="|".join(SEVERITIES), help="End with 1 at a finding this severe or worse.")
     ] = None,
     out: Output,
 ) -> int:
@@ -55,12 +56,8 @@ def inspect(
 
     if fail_on is not None and view != "summary":
         raise UsageError("--fail-on goes with the summary", hint="leave out --view")
-    limit = None if fail_on is None else severity(fail_on)
     value = inspect(table, view=view, all_footers=all_footers)
-    found = (
-        [] if limit is None else [f for f in getattr(value, "findings", ()) if SEVERITIES.index(f.severity) >= limit]
-    )
-    return show(value, out) or int(bool(found))
+    return show(value, out) or int(isinstance(value, TableProfile) and fails_on(value, fail_on))
 
 
 def profile(
@@ -145,14 +142,11 @@ def show(value: Document, out: Output) -> int:
     return 0
 
 
-def severity(name: str) -> int:
-    """Rank of a severity.
-
-    :raises UnknownName: there is none of that name.
-    """
-    if name not in SEVERITIES:
-        raise UnknownName("severity", name, SEVERITIES)
-    return SEVERITIES.index(name)
+def fails_on(profile: TableProfile, severity: Severity | None) -> bool:
+    """Whether a profile has a finding of this severity or worse."""
+    return severity is not None and any(
+        SEVERITIES.index(finding.severity) >= SEVERITIES.index(severity) for finding in profile.findings
+    )
 
 
 COMMANDS: tuple[Any, ...] = (tables, inspect, profile, recommend, bench, history)
