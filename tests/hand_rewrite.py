@@ -10,15 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan, schema_to_pyarrow
 from pyiceberg.manifest import DataFile, DataFileContent
-from pyiceberg.table import Table
+from pyiceberg.table import FileScanTask, Table
 
 from lakeopt.model.plan import FileGroup, Layout, PlannedFile, RewriteEstimate, RewritePlan, SortField
 from lakeopt.model.scan import staged_schema
 from lakeopt.tables.iceberg.table import IcebergTable
-
-Live = tuple[DataFile, ...]
 
 
 def live_files(table: Table, branch: str = "main") -> list[DataFile]:
@@ -78,19 +77,13 @@ def _group(number: int, spec_id: int, partition: str, files: list[DataFile]) -> 
 
 
 def stage(table: Table, plan: RewritePlan, **writer: Any) -> dict[int, pa.Table]:
-    """Write each group's rows (read by name: for tables without deletes or renames) into one new file."""
+    """Write each group's rows into one new file, as pyiceberg reads them, delete files left out of account."""
+    files = {file.file_path: file for file in live_files(table, plan.branch)}
+    scan = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
     staged = {}
-    schema = schema_to_pyarrow(table.schema())
     for group in plan.groups:
-        parts = []
-        for file in group.data_files:
-            with table.io.new_input(file.path).open() as source:
-                parts.append(pq.read_table(source))
-        rows = pa.concat_tables(parts, promote_options="permissive")
-        for column in schema.names:
-            if column not in rows.column_names:
-                rows = rows.append_column(column, pa.nulls(len(rows), schema.field(column).type))
-        rows = rows.select(schema.names).cast(schema)
+        rows = scan.to_table([FileScanTask(files[file.path]) for file in group.data_files])
+        rows = rows.cast(schema_to_pyarrow(table.schema()))
         if plan.layout.columns:
             rows = rows.sort_by([(column.name, "ascending") for column in plan.layout.columns])
         staged[group.group_id] = write_staged(table, [rows], is_sorted=bool(plan.layout.columns), **writer)

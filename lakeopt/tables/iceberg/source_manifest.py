@@ -91,15 +91,6 @@ def _decode(content: bytes, manifest: ManifestFile) -> SourceManifest:
         raise ValueError("not an Avro file")
     source = SourceManifest(manifest, header, header.get_schema())
     codec = header.compression_codec()
-    while decoder.tell() < len(content):
-        count, block = decoder.read_int(), decoder.read_bytes()
-        if decoder.read(SYNC_SIZE) != header.sync:
-            raise ValueError("a block does not end with the file's sync marker")
-        _decode_block(source, codec.decompress(block) if codec else block, count)
-    return source
-
-
-def _decode_block(source: SourceManifest, block: bytes, count: int) -> None:
     reader = resolve_reader(
         source.schema,
         MANIFEST_ENTRY_SCHEMAS[2],
@@ -107,6 +98,15 @@ def _decode_block(source: SourceManifest, block: bytes, count: int) -> None:
         {STATUS: ManifestEntryStatus, 101: FileFormat, 134: DataFileContent},
     )
     assert isinstance(reader, StructReader)
+    while decoder.tell() < len(content):
+        count, block = decoder.read_int(), decoder.read_bytes()
+        if decoder.read(SYNC_SIZE) != header.sync:
+            raise ValueError("a block does not end with the file's sync marker")
+        _decode_block(source, reader, codec.decompress(block) if codec else block, count)
+    return source
+
+
+def _decode_block(source: SourceManifest, reader: StructReader, block: bytes, count: int) -> None:
     fields = reader.field_readers  # in the order of the file; those that the file lacks come last and read nothing
     data_file_position = _ENTRY_POSITION[DATA_FILE]
     decoder = new_decoder(block)
