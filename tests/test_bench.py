@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from lake import Lake
+from pyiceberg.table import Table
+
+from lakeopt.engines._counting_reads import CountingFileSystem, Read, counted, scanned
+from lakeopt.errors import DataFileError, Refused, UnknownName, UsageError
+from lakeopt.model.result import BenchReport, QueryComparison
+from lakeopt.model.serde import from_json, to_json
+from lakeopt.workflows.bench import bench
+from lakeopt.workflows.queries import parse_queries
+
+ROWS, KEYS = 60_000, 500
+QUERIES = parse_queries(
+    """
+    -- name: one key
+    SELECT count(*) AS n, sum(amount) AS amount FROM lake.shop.sales WHERE "key" = 'key-007';
+    -- name: all keys
+    SELECT "key", sum(amount) AS amount FROM shop.sales GROUP BY ALL ORDER BY "key";
+    -- name: broken
+    SELECT nope FROM t;
+    """
+)
+
+
+def sales(seed: int = 1) -> pa.Table:
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    return pa.table(
+        {
+            "key": [f"key-{key:03d}" for key in random.integers(0, KEYS, ROWS)],
+            "amount": random.normal(100, 30, ROWS),
+            "note": [f"{number:x}" for number in random.integers(0, 2**62, ROWS)],
+        }
+    )
+
+
+def land(lake: Lake, rows: pa.Table, *, name: str = "shop.sales", files: int = 6) -> Table:
+    table = lake.create(name, rows.schema, properties={"write.parquet.row-group-limit": "5000"})
+    for number in range(files):
+        start = rows.num_rows * number // files
+        table = lake.append(table, rows.slice(start, rows.num_rows * (number + 1) // files - start))
+    return table
+
+
+def replace(table: Table, rows: pa.Table) -> Table:
+    """The whole table written anew by pyiceberg: a second snapshot without any help of lakeopt."""
+    table.overwrite(rows)
+    return table.refresh()
+
+
+def head(table: Table) -> str:
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    return str(snapshot.snapshot_id)
+
+
+def by_name(report: BenchReport) -> dict[str, QueryComparison]:
+    return {query.name: query for query in report.queries}
+
+
+@pytest.fixture
+def two_snapshots(lake: Lake) -> tuple[str, str]:
+    """Ids of the table in arrival order, in six files, and sorted by key in one."""
+    table = land(lake, sales())
+    before = head(table)
+    return before, head(replace(table, sales().sort_by("key")))
+
+
+def test_a_sorted_snapshot_answers_the_same_and_reads_less(two_snapshots: tuple[str, str]) -> None:
+    before, after = two_snapshots
+    report = bench("lake.shop.sales", queries=QUERIES, before=before, after=after, runs=2, threads=2)
+    one, every = by_name(report)["one key"], by_name(report)["all keys"]
+    assert one.answers_match is True
+    assert every.answers_match is True
+    assert one.before.files_read == 6
+    assert one.after.files_read == 1
+    assert one.before.row_groups_read == 12
+    assert one.after.row_groups_read is not None
+    assert one.after.row_groups_read <= 2
+    assert one.before.bytes_scanned is not None
+    assert one.after.bytes_scanned is not None
+    assert one.after.bytes_scanned < one.before.bytes_scanned / 2
+    assert (one.before.rows, every.after.rows) == (1, KEYS)
+    times = [
+        measured for query in (one, every) for side in (query.before, query.after) for measured in (side.cold, side.hot)
+    ]
+    assert all(seconds is not None and seconds > 0 for seconds in times)
+    assert report.storage.before.files == 6
+    assert report.storage.before.record_count == report.storage.after.record_count == ROWS
+    assert report.hot_speedup is not None
+
+
+def test_a_query_that_fails_has_its_error_and_the_others_their_figures(two_snapshots: tuple[str, str]) -> None:
+    before, after = two_snapshots
+    report = bench("lake.shop.sales", queries=QUERIES, before=before, after=after, runs=1, threads=1)
+    broken = by_name(report)["broken"]
+    assert broken.answers_match is None
+    assert broken.before.error is not None
+    assert "nope" in broken.before.error
+    assert (broken.before.hot, broken.before.cold, broken.before.bytes_scanned) == (None, None, None)
+    assert by_name(report)["one key"].answers_match is True
+    assert from_json(BenchReport, to_json(report)) == report
+
+
+def test_conditions_are_those_of_this_machine(two_snapshots: tuple[str, str]) -> None:
+    before, after = two_snapshots
+    only = parse_queries("SELECT count(*) FROM t")
+    report = bench("lake.shop.sales", queries=only, before=before, after=after, runs=1, threads=1, memory_bytes=10**9)
+    assert report.machine["cores"] == len(os.sched_getaffinity(0))
+    assert report.machine["memory_bytes"] > 10**8
+    assert {"duckdb", "pyarrow", "pyiceberg", "python", "lakeopt"} <= set(report.versions)
+    assert (report.settings["runs"], report.settings["threads"], report.settings["memory_bytes"]) == (1, 1, 10**9)
+
+
+@pytest.mark.parametrize("change", ["value", "missing", "extra"])
+def test_answers_that_differ_are_told(lake: Lake, change: str) -> None:
+    rows = sales()
+    table = land(lake, rows, files=1)
+    before = head(table)
+    other = {
+        "value": rows.set_column(
+            1, "amount", pa.concat_arrays([pa.array([-1.0]), rows["amount"].combine_chunks()[1:]])
+        ),
+        "missing": rows.slice(1),
+        "extra": pa.concat_tables([rows, rows.slice(0, 1)]),
+    }[change]
+    replace(table, other)
+    report = bench("lake.shop.sales", queries=QUERIES, before=before, runs=1, threads=2)
+    assert by_name(report)["all keys"].answers_match is False
+
+
+def test_two_tables_with_renamed_columns_and_nested_fields(lake: Lake) -> None:
+    rows = pa.table({"a": [1, 2, 3], "s": [{"x": 1}, {"x": 2}, None]})
+    left, right = land(lake, rows, name="shop.left", files=1), land(lake, rows, name="shop.right", files=3)
+    for table in (left, right):
+        with table.update_schema() as update:
+            update.rename_column("a", "b")
+            update.rename_column("s.x", "y")
+    queries = parse_queries("SELECT b, s.y FROM t WHERE b > 1; SELECT * FROM shop.left; SELECT s FROM shop.right")
+    report = bench("lake.shop.left", queries=queries, against="lake.shop.right", runs=1, threads=1)
+    assert [query.answers_match for query in report.queries] == [True, True, True]
+    assert [query.before.error for query in report.queries] == [None, None, None]
+    assert report.queries[0].after.files_read == 2
+    assert report.queries[0].before.rows == 2
+
+
+def test_files_that_bounds_rule_out_are_not_even_opened(lake: Lake) -> None:
+    table = land(lake, sales().sort_by("key"), files=6)
+    queries = parse_queries("SELECT * FROM t WHERE key = 'key-007'; SELECT count(*) FROM t WHERE key = 'none'")
+    one, none = bench("lake.shop.sales", queries=queries, before=head(table), runs=1, threads=1).queries
+    assert (one.before.files_read, one.answers_match) == (1, True)
+    assert (none.before.files_read, none.before.bytes_scanned, none.before.rows) == (0, 0, 1)
+
+
+def test_what_cannot_be_benched_is_refused(lake: Lake, tmp_path: Path) -> None:
+    table = land(lake, sales(), files=1)
+    with pytest.raises(UsageError, match="lakeopt has not rewritten"):
+        bench("lake.shop.sales", queries=QUERIES, runs=1)
+    with pytest.raises(UnknownName, match="mian"):
+        bench("lake.shop.sales", queries=QUERIES, before="mian", runs=1)
+    with pytest.raises(UnknownName, match="'u'"):
+        bench("lake.shop.sales", queries=parse_queries("SELECT 1 FROM u"), before="main", runs=1)
+    with pytest.raises(UnknownName, match="duckbd"):
+        bench("lake.shop.sales", queries=QUERIES, before="main", engines=["duckbd"], runs=1)
+    with pytest.raises(UsageError, match="cannot be read"):
+        bench("lake.shop.sales", queries=tmp_path / "absent.sql", before="main", runs=1)
+    data = next(iter(table.scan().plan_files())).file.file_path
+    Path(data.removeprefix("file://")).unlink()
+    with pytest.raises(DataFileError, match="missing"):
+        bench("lake.shop.sales", queries=QUERIES, before="main", runs=1)
+
+
+def test_a_table_with_deletes_is_refused(lake: Lake) -> None:
+    rows = sales()
+    table = lake.create("shop.sales", rows.schema)
+    table = lake.append(table, rows)
+    data = next(lake.files(table))
+    lake.land(table, lake.position_deletes(table, {data.file_path: [0]}, like=data))
+    with pytest.raises(Refused, match="delete files that apply to 1 data file"):
+        bench("lake.shop.sales", queries=QUERIES, before="main", runs=1)
+
+
+def test_a_query_that_takes_its_process_down_takes_nothing_else(lake: Lake) -> None:
+    land(lake, sales(), files=1)
+    hungry = parse_queries("SELECT list(a.note || b.note) FROM t AS a, t AS b; SELECT count(*) FROM t")
+    report = bench("lake.shop.sales", queries=hungry, before="main", runs=1, threads=1, memory_bytes=10**8)
+    assert report.queries[0].before.error is not None
+    assert report.queries[1].answers_match is True
+
+
+def test_reads_are_mapped_to_row_groups_by_the_footer(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    path = str(tmp_path / "x.parquet")
+    pq.write_table(sales(), path, row_group_size=10_000)
+    footer, size = pq.read_metadata(path), os.path.getsize(path)
+    third = footer.row_group(2).column(0)
+    start = third.dictionary_page_offset or third.data_page_offset
+    assert scanned([Read(path, start, 1)]).row_groups == 1
+    assert scanned([Read(path, start - 1, 2)]).row_groups == 2
+    assert scanned([Read(path, 4, size - 5)]).row_groups == footer.num_row_groups == 6
+    tail = scanned([Read(path, size - 100, 100), Read(path, start, 10), Read(path, start, 10)])
+    assert (tail.bytes, tail.footer_bytes, tail.row_groups, tail.files) == (120, 100, 1, 1)
+
+
+def test_a_counted_handle_keeps_one_position_a_thread(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    path = tmp_path / "x"
+    path.write_bytes(bytes(range(256)) * 64)
+    filesystem = CountingFileSystem()
+    handle = filesystem.open(counted(str(path)))
+
+    def piece(number: int) -> bool:
+        handle.seek(number)
+        return all(handle.read(1) == bytes([(number + step) % 256]) for step in range(200))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(piece, range(64)))
+    assert len(filesystem.reads) == 64 * 200
+    handle.close()
