@@ -42,17 +42,23 @@ def percent(ratio: float | None) -> str:
 
     >>> percent(0.61), percent(0.0421), percent(1.0), percent(0.99996), percent(0.00001), percent(None)
     ('61 %', '4.2 %', '100 %', '99.9 %', '0.0 %', '–')
+    >>> percent(-0.00001)
+    '0.0 %'
     """
     if ratio is None:
         return NOTHING
     if 0.995 <= ratio < 1:
         return f"{int(ratio * 1000) / 10:.1f} %"
-    return f"{ratio * 100:.1f} %" if abs(ratio) < 0.0995 and ratio != 0 else f"{ratio * 100:.0f} %"
+    return f"{ratio * 100:z.1f} %" if abs(ratio) < 0.0995 and ratio != 0 else f"{ratio * 100:z.0f} %"
 
 
 def decimal(number: float | None, digits: int = 2) -> str:
-    """A plain number with a fixed number of decimals."""
-    return NOTHING if number is None else f"{number:,.{digits}f}"
+    """A plain number with decimals, as long as they say something.
+
+    >>> decimal(9.5), decimal(20000.4, 1), decimal(None)
+    ('9.50', '20,000', '–')
+    """
+    return NOTHING if number is None else f"{number:z,.{digits if abs(number) < 1000 else 0}f}"
 
 
 def seconds(number: float | None) -> str:

@@ -106,6 +106,8 @@ def _body(part: Section, width: int) -> Iterable[RenderableType]:
 
 
 def _grid(part: Grid, width: int) -> Iterable[RenderableType]:
+    if not part.rows:
+        return
     kept = fitting(part.columns, part.rows, width)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0), header_style="dim")
     for column in (part.columns[place] for place in kept):

@@ -82,4 +82,4 @@ def _saving(ratio: float | None, itself: bool) -> Cell | str:
     if ratio is None:
         return ""
     style: Style | None = "dim" if itself or ratio < 0.05 else ("good" if ratio >= 0.5 else None)
-    return Cell(f"{ratio * 100:.0f}", style)
+    return Cell(f"{ratio * 100:z.0f}", style)

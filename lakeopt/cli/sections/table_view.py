@@ -12,7 +12,7 @@ ROWS = "rows"
 
 
 def sections(value: TableView) -> Iterator[Section]:
-    """One grid whose columns are the keys of the rows; the first stays whatever the width."""
+    """One grid whose columns are the keys of the rows; the first and paths stay whatever the width."""
     names = list(value.rows[0]) if value.rows else []
     columns = [_column(name, place, value) for place, name in enumerate(names)]
     rows = [[named(name, row.get(name)) for name in names] for row in value.rows]
@@ -25,10 +25,11 @@ def sections(value: TableView) -> Iterator[Section]:
 def _column(name: str, place: int, value: TableView) -> Column:
     sample = next((row[name] for row in value.rows if row.get(name) is not None), None)
     number = isinstance(sample, int | float) and not isinstance(sample, bool)
-    text: Fit = "middle" if name.endswith(("path", "location", "manifest_list")) else "wrap"
+    path = name.endswith(("path", "location", "manifest_list"))
+    text: Fit = "middle" if path else "wrap"
     return Column(
         name.replace("_", " "),
         right=number,
-        rank=place,
+        rank=0 if path else place,
         fit="whole" if number or not isinstance(sample, str) else text,
     )
