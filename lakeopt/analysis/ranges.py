@@ -45,7 +45,8 @@ class Ranges:
 def key_ranges(bounds: ColumnBounds, part: SortField) -> Ranges:
     """Ranges of files on one column: null before or after all values, NaN above all other values.
 
-    A file whose nulls are not counted, or that has neither bounds nor only nulls or NaN, is not known.
+    A file whose nulls are not counted, or that has neither bounds nor only nulls or NaN, is not known. NaN that a
+    manifest does not count is not seen: most writers leave it out of the bounds.
     """
     lower, upper = decode(bounds.lower, bounds.iceberg_type), decode(bounds.upper, bounds.iceberg_type)
     (lo, hi, above, below), top = rank([lower, upper, *_brackets(bounds)])

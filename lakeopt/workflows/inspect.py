@@ -41,9 +41,8 @@ def inspect(
 
         return table_profile(opened, snapshot_id=snapshot_id, now=datetime.now(UTC), all_footers=all_footers)
     rows = _rows(opened, view, snapshot_id)
-    return TableView(
-        opened.identifier, view, None if snapshot_id is None else str(snapshot_id), tuple(rows.to_pylist())
-    )
+    snapshot = None if snapshot_id is None else str(snapshot_id)
+    return TableView(opened.identifier, view, snapshot, tuple(rows.to_pylist(maps_as_pydicts="strict")))
 
 
 def _open(name: str, settings: Settings | None) -> Table:

@@ -63,7 +63,8 @@ class TableState:
         """Which data files the table records as written in its sort key."""
         if self.sort_order_id is None:
             return np.zeros(self.files.num_rows, np.bool_)
-        return np.asarray(self.files["sort_order_id"].fill_null(-1)) == np.int64(self.sort_order_id)
+        written: npt.NDArray[np.bool_] = np.asarray(self.files["sort_order_id"].fill_null(-1)) == self.sort_order_id
+        return written
 
     def command(self, verb: str, *options: str) -> str | None:
         """A command line of this version of lakeopt for this table, or None where there is no such command.

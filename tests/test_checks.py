@@ -1,0 +1,243 @@
+"""Every finding: a real table that has it, and the same table without its cause."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from lake import Lake
+from pyiceberg.table import Table
+
+import lakeopt
+from lakeopt import registry
+from lakeopt.analysis.checks import manifests, row_groups, small_files
+from lakeopt.layout import file_groups
+from lakeopt.model.table import Finding
+from lakeopt.workflows.inspect import inspect
+
+Build = Callable[[Lake, pytest.MonkeyPatch], Any]
+CASES: dict[str, tuple[Build, Build]] = {}
+
+SCHEMA = pa.schema([("id", pa.int64()), ("name", pa.string()), ("part", pa.int32()), ("score", pa.float64())])
+TARGET = "write.target-file-size-bytes"
+
+
+def rows(count: int = 10, *, start: int = 0, part: int = 0, seed: int = 0) -> pa.Table:
+    """Rows that do not compress, so that their number says how large the file is."""
+    random = np.random.default_rng(seed)
+    names = [bytes(text).hex() for text in random.integers(0, 256, (count, 16), np.uint8)]
+    ids = np.arange(start, start + count)
+    return pa.table([ids, names, np.full(count, part, np.int32), random.random(count)], schema=SCHEMA)
+
+
+def findings(name: str = "lake.db.t") -> dict[str, Finding]:
+    return {finding.code: finding for finding in inspect(name).findings}
+
+
+def case(code: str) -> Callable[[Callable[[Lake, pytest.MonkeyPatch, bool], Any]], None]:
+    """Register a builder that takes whether to make the table sick."""
+
+    def register(build: Callable[[Lake, pytest.MonkeyPatch, bool], Any]) -> None:
+        CASES[code] = (lambda lake, patch: build(lake, patch, True), lambda lake, patch: build(lake, patch, False))
+
+    return register
+
+
+def made(lake: Lake, *files: dict[str, Any], **options: Any) -> Table:
+    """A table of hand-made files: each a dict of ``rows`` and options of :meth:`Lake.data_file`."""
+    table = lake.create("db.t", SCHEMA, **options)
+    return lake.land(table, *[lake.data_file(table, **file) for file in files])
+
+
+@case("small-files")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    made(lake, *[{"rows": rows(start=10 * n)} for n in range(6 if sick else 4)])
+
+
+@case("file-size-skew")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    sizes = [30] * 9 + [3000 if sick else 30]
+    made(lake, *[{"rows": rows(size)} for size in sizes], properties={TARGET: "10000"})
+
+
+@case("partition-skew")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    files = [{"rows": rows(2000 if sick and n == 0 else 20, part=n), "partition": [n]} for n in range(6)]
+    made(lake, *files, partition=[("part", "identity")], properties={TARGET: "10000"})
+
+
+@case("tiny-partitions")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    files = [{"rows": rows(2, part=n), "partition": [n]} for n in range(100 if sick else 99)]
+    made(lake, *files, partition=[("part", "identity")])
+
+
+@case("delete-files")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    table = made(lake, {"rows": rows()})
+    file = next(lake.files(table))
+    if sick:
+        lake.land(table, lake.position_deletes(table, {file.file_path: [1, 2]}, like=file))
+
+
+@case("dangling-deletes")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    table = made(lake, {"rows": rows()})
+    file = next(lake.files(table))
+    target = "file:///gone.parquet" if sick else file.file_path
+    lake.land(table, lake.position_deletes(table, {target: [1]}, like=file))
+
+
+@case("no-sort-order")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    made(lake, {"rows": rows()}, {"rows": rows()}, sort=[] if sick else ["id"])
+
+
+@case("stale-sort-order")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    files = [{"rows": rows(start=10 * n), "sort_order_id": None if sick and n == 0 else 1} for n in range(4)]
+    made(lake, *files, sort=["id"])
+
+
+@case("badly-clustered")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    made(lake, *[{"rows": rows(start=0 if sick else 10 * n)} for n in range(3)], sort=["id"])
+
+
+@case("small-row-groups")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    made(lake, {"rows": rows(1000), "row_group_size": 100 if sick else 1000})
+
+
+@case("large-row-groups")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    patch.setattr(row_groups, "LARGE_BYTES", 20_000)  # a test writes no half gigabyte
+    made(lake, {"rows": rows(1000), "row_group_size": 1000 if sick else 100})
+
+
+@case("weak-codec")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    made(lake, {"rows": rows(), "compression": "snappy" if sick else "zstd"})
+
+
+@case("mixed-codecs")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    made(lake, {"rows": rows(), "compression": "zstd"}, {"rows": rows(), "compression": "brotli" if sick else "zstd"})
+
+
+@case("missing-bounds")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    made(lake, {"rows": rows()}, properties={"write.metadata.metrics.column.name": "counts" if sick else "truncate(2)"})
+
+
+@case("no-page-index")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    made(lake, {"rows": rows(100_000), "write_page_index": not sick})
+
+
+@case("mixed-partition-specs")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    table = made(lake, {"rows": rows()})
+    with table.update_spec() as update:
+        update.add_identity("part")
+    if sick:
+        table = lake.load("db.t")
+        lake.land(table, lake.data_file(table, rows(), partition=[0]))
+
+
+@case("read-only")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    lake.create("db.t", SCHEMA, properties={"write.format.default": "orc" if sick else "parquet"})
+
+
+@case("unreadable-files")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    table = made(lake, *[{"rows": rows()} for _ in range(3)])
+    if sick:
+        first, second, _ = [Path(file.file_path.removeprefix("file://")) for file in lake.files(table)]
+        first.unlink()
+        second.write_bytes(second.read_bytes()[:-9])
+
+
+@case("snapshot-growth")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    table = lake.create("db.t", SCHEMA, properties={"history.expire.max-snapshot-age-ms": "1"} if sick else None)
+    for _ in range(21):
+        table = lake.append(table, rows(1))
+
+
+@case("manifest-growth")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    patch.setattr(manifests, "MANY", 5)  # a hundred commits take long
+    table = lake.create("db.t", SCHEMA)
+    for _ in range(5 if sick else 4):
+        table = lake.append(table, rows(1))
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_finding_has_its_cause(lake: Lake, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    CASES[code][0](lake, monkeypatch)
+    found = findings()[code]
+    assert found.message
+    assert found.evidence
+    if found.fix is not None:
+        program, verb, table, *_ = shlex.split(found.fix)
+        assert (program, table) == ("lakeopt", "lake.db.t")
+        assert verb.replace("-", "_") in lakeopt.__all__
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_no_cause_no_finding(lake: Lake, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    CASES[code][1](lake, monkeypatch)
+    assert code not in findings()
+
+
+def test_every_code_has_a_case() -> None:
+    spoken = set()
+    for name in registry.names(registry.CHECKS):
+        source = Path(registry.load(registry.CHECKS, name).__file__).read_text()
+        after = [part.split('"', 2)[1] for part in source.split("Finding(")[1:] if '"' in part]
+        spoken |= {word for word in after if word.islower() and " " not in word}
+    assert spoken == set(CASES)
+
+
+def test_small_means_the_same_to_the_check_and_to_the_rewrite() -> None:
+    assert small_files.SMALL_SHARE == file_groups.SMALL_SHARE
+    assert small_files.MIN_SMALL_FILES == file_groups.MIN_SMALL_FILES
+
+
+def test_evidence_of_unreadable_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    CASES["unreadable-files"][0](lake, monkeypatch)
+    found = findings()["unreadable-files"]
+    assert found.severity == "critical"
+    assert (found.evidence["unreadable_files"], found.evidence["footers_tried"]) == (2, 3)
+    reasons = sorted(found.evidence["files"].values())
+    assert "cannot be read" in reasons[0]
+    assert "is missing" in reasons[1]
+
+
+def test_evidence_of_small_files_is_exact(lake: Lake) -> None:
+    made(lake, *[{"rows": rows(part=n % 2), "partition": [n % 2]} for n in range(12)], partition=[("part", "identity")])
+    found = findings()["small-files"]
+    assert found.evidence["small_files"] == found.evidence["data_files"] == 12
+    assert (found.evidence["avoidable_files"], found.evidence["partitions"]) == (10, 2)
+    assert found.fix == "lakeopt rewrite lake.db.t --strategy bin-pack"
+
+
+def test_a_table_that_cannot_be_written_gets_no_command_that_writes(lake: Lake) -> None:
+    files = [{"rows": rows()} for _ in range(6)]
+    made(lake, *files, properties={"write.format.default": "orc"})
+    found = findings()
+    assert {"read-only", "small-files", "no-sort-order"} <= set(found)
+    assert found["small-files"].fix is None
+    assert found["no-sort-order"].fix == "lakeopt recommend lake.db.t"
+
+
+def test_an_empty_table_has_no_findings(lake: Lake) -> None:
+    lake.create("db.t", SCHEMA, sort=["id"], partition=[("part", "identity")])
+    assert findings() == {}
