@@ -44,14 +44,14 @@ class KeyDepths:
     excess: Ints
 
     def summary(self, column: str) -> ColumnOverlap:
-        """The figures of all files as one value; depths are 0 where no file's range is known."""
+        """The figures of all files as one value."""
         met, over = self.depth[self.depth > 0], self.excess[self.excess >= 0]
         return ColumnOverlap(
             column,
-            mean_depth=float(met.mean()) if len(met) else 0.0,
-            max_depth=int(met.max(initial=0)),
-            excess_depth=float(over.mean()) if len(over) else 0.0,
-            max_excess_depth=int(over.max(initial=0)),
+            mean_depth=float(met.mean()) if len(met) else None,
+            max_depth=int(met.max()) if len(met) else None,
+            excess_depth=float(over.mean()) if len(over) else None,
+            max_excess_depth=int(over.max()) if len(over) else None,
             unknown_files=int((self.excess < 0).sum()),
         )
 

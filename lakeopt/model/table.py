@@ -40,14 +40,15 @@ class ColumnOverlap:
 
     ``mean_depth``/``max_depth``: files whose closed ranges meet a file's own, itself included (1 = perfect).
     ``excess_depth``: mean number of *other* files that overlap by more than a shared end point (0 = perfect).
-    ``unknown_files``: files whose range is not known (no bounds, or truncated bounds that tie).
+    ``unknown_files``: files whose range is not known (no bounds, or truncated bounds that tie); the depths are of
+    the other files, and null where there are none.
     """
 
     column: str
-    mean_depth: float
-    max_depth: int
-    excess_depth: float
-    max_excess_depth: int
+    mean_depth: float | None
+    max_depth: int | None
+    excess_depth: float | None
+    max_excess_depth: int | None
     unknown_files: int
 
 

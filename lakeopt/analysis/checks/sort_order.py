@@ -41,7 +41,7 @@ def sort_order(table: TableState) -> Iterator[Finding]:
             table.sort(),
         )
     overlap = table.key_overlap
-    if overlap is not None and overlap.excess_depth >= BADLY_CLUSTERED:
+    if overlap is not None and overlap.excess_depth is not None and overlap.excess_depth >= BADLY_CLUSTERED:
         yield Finding(
             "badly-clustered",
             "warning",
