@@ -99,8 +99,8 @@ def _row_bytes(scan: Scan, deletes: Deletes) -> int:
             measured.append(batch.nbytes / batch.num_rows)
     if measured:
         return max(1, round(sum(measured) / len(measured)))
-    encoded, rows = (pc.sum(scan.files[name]).as_py() or 0 for name in ("file_size_in_bytes", "record_count"))
-    return max(1, 8 * int(encoded) // max(1, int(rows)))
+    encoded, rows = (int(scan.files[name].to_numpy().sum()) for name in ("file_size_in_bytes", "record_count"))
+    return max(1, 8 * encoded // max(1, rows))
 
 
 def _drawn_partitions(files: pa.Table, counts: Positions, limit: int) -> list[Positions]:

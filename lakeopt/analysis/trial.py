@@ -26,7 +26,7 @@ WINDOWS = 16
 #: Fewer rows than this in a window would tear groups apart.
 MIN_WINDOW = 512
 #: Bytes in memory that a trial on windows encodes: enough to rank orders, little enough to try a hundred.
-TRIAL_BYTES = 12_000_000
+TRIAL_BYTES = 10_000_000
 
 
 class Trial:

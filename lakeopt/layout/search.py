@@ -18,7 +18,7 @@ MIN_GAIN = 0.02
 #: A longer key must save this share of the shorter one's bytes.
 MIN_STEP = 0.002
 #: Shortlist: the cheapest single columns, and those of lowest cardinality, which lead well.
-CHEAPEST, LOWEST = 9, 3
+CHEAPEST, LOWEST = 8, 3
 #: How many of the best are extended at each step, and how many are verified.
 PAIR_STARTS, BEAM, VERIFIED = 3, 2, 5
 
@@ -82,7 +82,7 @@ def search(
     shortlist = list(dict.fromkeys([order[0] for _, order in singles[:CHEAPEST]] + list(columns[:LOWEST])))
     beam = [order for _, order in singles[:PAIR_STARTS]]
     while beam and len(beam[0]) < max_depth:
-        grown = trials.measure(new for order in beam for new in _extensions(order, shortlist))
+        grown = trials.measure(new for order in beam for new in _extensions(order, shortlist, order == beam[0]))
         if not grown or grown[0][0] > trials.bytes[beam[0]] * (1 - MIN_STEP):
             break
         beam = [order for _, order in grown[:BEAM]]
@@ -123,13 +123,14 @@ class _Trials:
         return sorted(((self.bytes[order], order) for order in orders), key=lambda pair: (pair[0], len(pair[1])))
 
 
-def _extensions(order: Order, shortlist: Sequence[str]) -> Iterable[Order]:
-    """The order with one more column: behind, in front, or before the last."""
+def _extensions(order: Order, shortlist: Sequence[str], is_best: bool) -> Iterable[Order]:
+    """The order with one more column: behind or, as long as it is short or the best, in front or before the last."""
     for name in shortlist:
         if name not in order:
             yield (*order, name)
-            yield (name, *order)
-            if len(order) > 1:
+            if is_best or len(order) == 1:
+                yield (name, *order)
+            if is_best and len(order) > 1:
                 yield (*order[:-1], name, order[-1])
 
 
