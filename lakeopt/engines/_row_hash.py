@@ -14,6 +14,7 @@ DuckDB's ``hash()`` over Arrow batches is the work horse. Taken alone it would n
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,11 @@ DEFINITION = 1
 _MODULUS = 1 << 64
 _SECOND_LANE = "second"
 
+#: Iceberg's names of Arrow's plain types, in all the ways that Arrow has to lay them out.
+_NAMES = {"bool": "boolean", "int32": "int", "int64": "long", "float": "float", "double": "double"}
+_NAMES |= {"date32[day]": "date", "time64[us]": "time"}
+_NAMES |= {"large_string": "string", "string_view": "string", "large_binary": "binary", "binary_view": "binary"}
+
 Words = np.ndarray[Any, np.dtype[np.uint64]]
 
 
@@ -43,8 +49,8 @@ def version() -> str:
 def type_name(type_: pa.DataType) -> str:
     """Iceberg type of an Arrow type; nested fields are told by their ids, not by their names.
 
-    >>> type_name(pa.large_string()), type_name(pa.list_(pa.decimal128(9, 2))), type_name(pa.timestamp("us", "UTC"))
-    ('string', 'list<element:decimal(9, 2)>', 'timestamptz')
+    >>> type_name(pa.large_string()), type_name(pa.decimal128(9, 2)), type_name(pa.timestamp("us", "UTC"))
+    ('string', 'decimal(9, 2)', 'timestamptz')
     """
     if is_.is_dictionary(type_):
         return type_name(type_.value_type)
@@ -55,11 +61,11 @@ def type_name(type_: pa.DataType) -> str:
         return ("timestamptz" if type_.tz else "timestamp") + ("_ns" if type_.unit == "ns" else "")
     if is_.is_decimal(type_):
         return f"decimal({type_.precision}, {type_.scale})"
+    if isinstance(type_, pa.UuidType):
+        return "uuid"
     if is_.is_fixed_size_binary(type_):
         return f"fixed[{type_.byte_width}]"
-    names = {pa.int32(): "int", pa.int64(): "long", pa.float32(): "float", pa.float64(): "double"}
-    plain = {"large_string": "string", "string_view": "string", "large_binary": "binary", "binary_view": "binary"}
-    return names.get(type_) or plain.get(str(type_), str(type_))
+    return _NAMES.get(str(type_), str(type_))
 
 
 def identity(column: pa.Field) -> str:
@@ -124,6 +130,7 @@ class RowHasher:
         self._salt = ";".join(identity(column) for column in self._fields)
         self._connection = duckdb.connect(config={"threads": 1})
         self._null = int(self._connection.execute("SELECT hash(NULL)").fetchall()[0][0])
+        self._dictionaries: deque[tuple[pa.Array, tuple[pa.Array, pa.Array]]] = deque(maxlen=len(schema))
         self._rows, self._sums = 0, Sums()
         self._columns = {column.name: Sums() for column in self._fields} if by_column else {}
 
@@ -166,10 +173,9 @@ class RowHasher:
     def digest(self, array: pa.Array) -> tuple[Words, Words]:
         """Two 64-bit words per value of a nested or dictionary-coded array; a null has the word of NULL twice."""
         if is_.is_dictionary(array.type):
-            values = pa.concat_arrays([array.dictionary, pa.nulls(1, array.dictionary.type)])
-            codes = array.indices.fill_null(len(array.dictionary))
-            low, high = self._select(*_arguments("c0", values.type), {"c0": values})
-            return pa.array(low).take(codes).to_numpy(), pa.array(high).take(codes).to_numpy()
+            codes = array.indices.fill_null(len(array.dictionary)) if array.indices.null_count else array.indices
+            low, high = (words.take(codes).to_numpy() for words in self._dictionary_words(array.dictionary))
+            return low, high
         if is_.is_struct(array.type):
             parts = [array.field(place) for place in _order(list(array.type))]
             words = self._words(parts) if parts else (np.zeros(len(array), np.uint64), np.zeros(len(array), np.uint64))
@@ -185,6 +191,16 @@ class RowHasher:
             for lane in words:
                 lane[missing] = self._null
         return words
+
+    def _dictionary_words(self, dictionary: pa.Array) -> tuple[pa.Array, pa.Array]:
+        """Both words of each value of a dictionary, null behind them; kept, as the next batch often has the same."""
+        for known, words in self._dictionaries:
+            if known.equals(dictionary):
+                return words
+        values = pa.concat_arrays([dictionary, pa.nulls(1, dictionary.type)])
+        low, high = self._select(*_arguments("c0", values.type), {"c0": values})
+        self._dictionaries.append((dictionary, (pa.array(low), pa.array(high))))
+        return self._dictionaries[-1][1]
 
     def _words(self, arrays: Sequence[pa.Array]) -> tuple[Words, Words]:
         """Both lanes of the rows that these arrays make side by side."""

@@ -133,7 +133,12 @@ def _read_open(source: pa.NativeFile, reading: Reading, part: Part, location: st
     rows, buffer = _limits(metadata, groups, set(names), reading)
     file = _open(source, metadata, buffer, _low_cardinality(metadata) if reading.encoded else None)
     known = {**scan.defaults, **scan.constants.get(location, {})}
-    for batch in file.iter_batches(rows, row_groups=groups, columns=names, use_threads=False):
+    # Group by group: a batch that spans two would be cut where their dictionaries meet.
+    for batch in (
+        batch
+        for group in groups
+        for batch in file.iter_batches(rows, row_groups=[group], columns=names, use_threads=False)
+    ):
         arrays = [_array(batch, column, known, reading.encoded) for column in plan]
         by_id = {field_id(column.target): array for column, array in zip(plan, arrays, strict=True)}
         keep = rules.keep(position, batch.num_rows, by_id)
