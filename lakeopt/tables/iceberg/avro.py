@@ -6,34 +6,43 @@ the end of the list, so that a truncated manifest would lose files without a wor
 
 from __future__ import annotations
 
+import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Literal
 
+from pyiceberg.avro.codecs import AVRO_CODEC_KEY
 from pyiceberg.avro.decoder import BinaryDecoder
 from pyiceberg.avro.file import META_SCHEMA, SYNC_SIZE, AvroFileHeader
 from pyiceberg.avro.reader import IntegerReader, Reader
 from pyiceberg.avro.resolver import ReadSchemaResolver, SchemaPartnerAccessor, construct_reader
 from pyiceberg.io import FileIO
+from pyiceberg.manifest import MANIFEST_ENTRY_SCHEMAS, MANIFEST_LIST_FILE_SCHEMAS, ManifestFile, PartitionFieldSummary
 from pyiceberg.schema import Schema, visit_with_partner
 from pyiceberg.types import IcebergType, MapType
+from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
 from lakeopt.errors import DataFileError, LakeoptError, Unreachable
 from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
 
+#: What each kind of file is read as: the newest schema (older files lack its last fields) and its record types.
+_READ_AS: dict[str, tuple[Schema, dict[int, Callable[..., Any]]]] = {
+    "manifest list": (MANIFEST_LIST_FILE_SCHEMAS[3], {-1: ManifestFile, 508: PartitionFieldSummary}),
+    "manifest": (MANIFEST_ENTRY_SCHEMAS[3], {}),
+}
 
-def read_records(
-    io: FileIO, location: str, what: str, read_schema: Schema, read_types: Mapping[int, Callable[..., Any]]
-) -> Iterator[Any]:
-    """Records of one Avro file in a read schema; maps of whole numbers come as flat arrays ``key, value, …``.
 
-    :raises DataFileError: the file (``what`` it is, such as "manifest") is missing, truncated or damaged.
+def read_records(io: FileIO, location: str, what: Literal["manifest list", "manifest"]) -> Iterator[Any]:
+    """Records of a manifest list or a manifest; maps of whole numbers come as flat arrays ``key, value, …``.
+
+    :raises DataFileError: the file is missing, truncated or damaged.
     :raises Unreachable: the storage does not answer, or does not let us read.
     """
     try:
         with io.new_input(location).open() as source:
             content = source.read()
-        yield from _records(content, read_schema, read_types)
+        yield from _records(content, what)
     except (LakeoptError, GeneratorExit):
         raise
     except Exception as error:  # damaged bytes make the decoder raise almost anything
@@ -52,14 +61,14 @@ def metadata_error(what: str, location: str, error: Exception) -> LakeoptError:
     return DataFileError(f"{what} is damaged: {location}: {reason}", hint="restore the file, or roll the table back")
 
 
-def _records(content: bytes, read_schema: Schema, read_types: Mapping[int, Callable[..., Any]]) -> Iterator[Any]:
+def _records(content: bytes, what: str) -> Iterator[Any]:
     decoder = StrictDecoder(content)
     header = construct_reader(META_SCHEMA, {-1: AvroFileHeader}).read(decoder)  # type: ignore[arg-type]
     if header.magic != b"Obj\x01":
         raise ValueError("not an Avro file")
-    resolver, accessor = _Resolver(dict(read_types)), SchemaPartnerAccessor()
-    reader: Reader = visit_with_partner(header.get_schema(), read_schema, resolver, accessor)  # type: ignore[misc]
-    codec = header.compression_codec()
+    reader = _reader(header.meta["avro.schema"], what)
+    # Without a codec in the header Avro means none; pyiceberg would take its own default.
+    codec = header.compression_codec() if AVRO_CODEC_KEY in header.meta else None
     while decoder.tell() < len(content):
         count, block = decoder.read_int(), decoder.read_bytes()
         if decoder.read(SYNC_SIZE) != header.sync:
@@ -71,6 +80,14 @@ def _records(content: bytes, read_schema: Schema, read_types: Mapping[int, Calla
             yield reader.read(values)  # type: ignore[arg-type]
         if values.tell() != len(block):
             raise ValueError(f"a block of {len(block)} bytes ends at {values.tell()}")
+
+
+@lru_cache(maxsize=64)
+def _reader(file_schema: str, what: str) -> Reader:
+    """Reader of one schema as files write it; the manifests of a spec share theirs."""
+    read_schema, read_types = _READ_AS[what]
+    written = AvroSchemaConversion().avro_to_iceberg(json.loads(file_schema))
+    return visit_with_partner(written, read_schema, _Resolver(read_types), SchemaPartnerAccessor())  # type: ignore[misc,no-any-return]
 
 
 class _Resolver(ReadSchemaResolver):

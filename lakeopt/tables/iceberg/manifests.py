@@ -10,13 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from pyiceberg.io import FileIO
-from pyiceberg.manifest import (
-    MANIFEST_ENTRY_SCHEMAS,
-    MANIFEST_LIST_FILE_SCHEMAS,
-    ManifestEntryStatus,
-    ManifestFile,
-    PartitionFieldSummary,
-)
+from pyiceberg.manifest import ManifestEntryStatus, ManifestFile
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.typedef import Record
 
@@ -40,8 +34,7 @@ def read_manifest_list(io: FileIO, snapshot: Snapshot) -> list[ManifestFile]:
 
     :raises DataFileError: the manifest list is missing or damaged.
     """
-    types = {-1: ManifestFile, 508: PartitionFieldSummary}
-    return list(read_records(io, snapshot.manifest_list, "manifest list", MANIFEST_LIST_FILE_SCHEMAS[3], types))
+    return list(read_records(io, snapshot.manifest_list, "manifest list"))
 
 
 def read_live_files(io: FileIO, manifest: ManifestFile, partitioning: Partitioning, keep: Keep | None) -> pa.Table:
@@ -51,7 +44,7 @@ def read_live_files(io: FileIO, manifest: ManifestFile, partitioning: Partitioni
 
     :raises DataFileError: the manifest is missing, damaged, or shorter than the manifest list says.
     """
-    entries = read_records(io, manifest.manifest_path, "manifest", MANIFEST_ENTRY_SCHEMAS[3], {})
+    entries = read_records(io, manifest.manifest_path, "manifest")
     tables = [files_schema().empty_table()]
     live, next_row_id = 0, manifest[15]
     while chunk := [tuple(entry) for entry in islice(entries, CHUNK)]:
@@ -74,7 +67,7 @@ def read_live_files(io: FileIO, manifest: ManifestFile, partitioning: Partitioni
 
 def read_partition(io: FileIO, manifest: ManifestFile, path: str) -> Record | None:
     """Partition tuple of one live file of a manifest, or None if it is not listed."""
-    for entry in read_records(io, manifest.manifest_path, "manifest", MANIFEST_ENTRY_SCHEMAS[3], {}):
+    for entry in read_records(io, manifest.manifest_path, "manifest"):
         if entry[0] != ManifestEntryStatus.DELETED and entry[4][FILE_PATH] == path:
             return entry[4][PARTITION]  # type: ignore[no-any-return]
     return None
