@@ -6,7 +6,7 @@ BETWEEN or IN. Everything else leaves nothing out, so that a prediction made fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,12 +71,22 @@ def _conditions(select: Any, alias: str, alone: bool, columns: Mapping[str, str]
         ours = node.table.casefold() == alias.casefold() if node.table else alone
         return columns.get(node.name.casefold()) if ours else None
 
-    for conjunct in where.this.unnest().flatten() if type(where.this.unnest()).__name__ == "And" else [where.this]:
-        if (condition := _condition(conjunct.unnest(), named)) is not None:
+    for conjunct in _conjuncts(where.this):
+        if (condition := _condition(conjunct, named)) is not None:
             yield condition
 
 
-def _condition(node: Any, named: Any) -> Condition | None:
+def _conjuncts(node: Any) -> Iterator[Any]:
+    """The parts that AND joins at the top, out of their parentheses."""
+    node = node.unnest()
+    if type(node).__name__ == "And":
+        yield from _conjuncts(node.left)
+        yield from _conjuncts(node.right)
+    else:
+        yield node
+
+
+def _condition(node: Any, named: Callable[[Any], str | None]) -> Condition | None:
     kind = type(node).__name__
     if kind in _OPERATORS:
         operator, column, value = _OPERATORS[kind], named(node.left), node.right

@@ -91,7 +91,7 @@ def _in_arrival_order(files: pa.Table) -> pa.Table:
 def _row_bytes(scan: Scan, deletes: Deletes) -> int:
     """Bytes in memory of a row: of the first rows of three files, or eight times the encoded bytes if all are gone."""
     count = scan.files.num_rows
-    measured = []
+    measured: list[float] = []
     reading = Reading(scan, scan.schema.names, deletes, _PROBE_ROWS, _READ_BYTES)
     for row in sorted({0, count // 2, count - 1}) if count else ():
         batch = next(read_part(reading, Part(row)), None)
