@@ -66,22 +66,23 @@ def rewrite(
     from lakeopt.workflows.plan import plan
 
     check(act, out)
-    decided = plan(
-        table,
-        strategy=strategy,
-        sort_by=sort_key(sort_by),
-        goal=goal,
-        queries=queries,
-        where=where,
-        branch=branch,
-        engine=engine,
-        target_file_bytes=size(target_file_size),
-        compression_level=compression_level,
-        verify=verify,
-        set_default_sort_order=set_default_sort_order,
-        time_budget=duration(time_budget),
-        memory_bytes=size(act.memory),
-    )
+    with diagnostics.waiting("planning", quiet=out.quiet):
+        decided = plan(
+            table,
+            strategy=strategy,
+            sort_by=sort_key(sort_by),
+            goal=goal,
+            queries=queries,
+            where=where,
+            branch=branch,
+            engine=engine,
+            target_file_bytes=size(target_file_size),
+            compression_level=compression_level,
+            verify=verify,
+            set_default_sort_order=set_default_sort_order,
+            time_budget=duration(time_budget),
+            memory_bytes=size(act.memory),
+        )
     if out.output is not None:
         output.save(to_json(decided) + "\n", out.output)
     return run(decided, act, Output(out.format, out.json, quiet=out.quiet), "rewrite")

@@ -74,10 +74,29 @@ def confirm(plan: RewritePlan) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def _bars() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def waiting(doing: str, *, quiet: bool) -> Iterator[None]:
+    """Say on a terminal's stderr what is being done, and for how long already, where the end cannot be foreseen."""
+    if quiet or not _bars():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as bars:
+        bars.add_task(doing, total=None)
+        yield
+
+
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress | None]:
     """A bar with rate and time left on a terminal's stderr; elsewhere, or when quiet, none."""
-    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if quiet or not _bars():
         yield None
         return
     from rich.console import Console

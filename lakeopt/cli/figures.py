@@ -127,7 +127,7 @@ def _number(name: str, value: int | float) -> str:
     if words[-1] == "seconds":
         return seconds(value)
     if isinstance(value, float):
-        return decimal(value)
+        return decimal(value) if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
     return str(value) if words[-1] in ("id", "number", "version", "order") else count(value)
 
 

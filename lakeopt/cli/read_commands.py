@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from lakeopt import registry
-from lakeopt.cli import output
+from lakeopt.cli import diagnostics, output
 from lakeopt.cli.options import Goal, Option, Output, Queries, Table, TimeBudget, duration
 from lakeopt.errors import UsageError
 from lakeopt.model.serde import Document
@@ -56,7 +56,8 @@ def inspect(
 
     if fail_on is not None and view != "summary":
         raise UsageError("--fail-on goes with the summary", hint="leave out --view")
-    value = inspect(table, view=view, all_footers=all_footers)
+    with diagnostics.waiting("reading metadata", quiet=out.quiet):
+        value = inspect(table, view=view, all_footers=all_footers)
     return show(value, out) or int(isinstance(value, TableProfile) and fails_on(value, fail_on))
 
 
@@ -75,7 +76,9 @@ def profile(
     """
     from lakeopt.workflows.profile import profile
 
-    return show(profile(table, exact=exact), out)
+    with diagnostics.waiting("profiling", quiet=out.quiet):
+        value = profile(table, exact=exact)
+    return show(value, out)
 
 
 def recommend(
@@ -95,7 +98,9 @@ def recommend(
     """
     from lakeopt.workflows.recommend import recommend
 
-    return show(recommend(table, goal=goal, queries=queries, time_budget=duration(time_budget)), out)
+    with diagnostics.waiting("measuring layouts", quiet=out.quiet):
+        value = recommend(table, goal=goal, queries=queries, time_budget=duration(time_budget))
+    return show(value, out)
 
 
 def bench(
@@ -120,7 +125,9 @@ def bench(
     from lakeopt.workflows.bench import bench
 
     engines = tuple(engine or ("duckdb",))
-    return show(bench(table, queries=queries, engines=engines, before=before, after=after, against=against), out)
+    with diagnostics.waiting("running queries", quiet=out.quiet):
+        value = bench(table, queries=queries, engines=engines, before=before, after=after, against=against)
+    return show(value, out)
 
 
 def history(table: Table, *, out: Output) -> int:

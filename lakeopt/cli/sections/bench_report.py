@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.figures import NOTHING, change, count, named, seconds, size, times
+from lakeopt.cli.figures import NOTHING, change, count, counted, named, seconds, size, times
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
 from lakeopt.model.result import BenchReport, Measurement, QueryComparison, SideStorage
 
@@ -57,7 +57,7 @@ def _mean(speedup: float | None) -> Cell:
 
 
 def _side(side: SideStorage) -> str:
-    return f"{side.label}: {size(side.bytes)} in {count(side.files)} files, {count(side.record_count)} rows"
+    return f"{side.label}: {size(side.bytes)} in {counted(side.files, 'file')}, {count(side.record_count)} rows"
 
 
 def _listed(values: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.figures import NOTHING, count, counted, key, size
+from lakeopt.cli.figures import NOTHING, count, counted, key, named, size
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Section
 from lakeopt.model.plan import RewritePlan
 
@@ -15,15 +15,16 @@ SHOWN = 20
 def sections(value: RewritePlan) -> Iterator[Section]:
     """What will be done to which files, then what is left alone and why."""
     layout = value.layout
-    after = f"{count(value.estimate.files_after)} files of {size(value.target_file_bytes)} at most"
+    after = f"{counted(value.estimate.files_after, 'file')} of {size(value.target_file_bytes)} at most"
     if value.estimate.bytes_after is not None:
         after += f", about {size(value.estimate.bytes_after)}"
     files = sum(group.file_count for group in value.groups)
     rows = sum(group.record_count for group in value.groups)
-    to_do: Cell | str = f"{count(files)} files, {size(value.estimate.bytes_to_read)}, {count(rows)} rows"
+    to_do: Cell | str = f"{counted(files, 'file')}, {size(value.estimate.bytes_to_read)}, {count(rows)} rows"
     if not value.groups:
         to_do = Cell("nothing to do", "good")
-    written = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in value.writer.items())
+    options = {name: int(text) if text.isdecimal() else text for name, text in value.writer.items()}
+    written = ", ".join(f"{name.replace('_', ' ')} {named(name, option)}" for name, option in options.items())
     yield Facts(
         f"Plan {value.plan_id} for {value.table}",
         (
