@@ -13,7 +13,7 @@ from lakeopt.tables.iceberg import catalog
 from lakeopt.tables.iceberg.identifiers import join_identifier
 
 #: After so many appends all but the last few snapshots are expired: pyiceberg's commits slow down with each one.
-EXPIRE_EVERY, SNAPSHOTS_KEPT = 30, 7
+EXPIRE_EVERY, SNAPSHOTS_KEPT = 14, 7
 
 
 def lake_environment(directory: Path, name: str) -> dict[str, str]:
