@@ -111,6 +111,20 @@ def test_a_file_without_ids_is_never_read_as_nulls(tmp_path: Path, mapping: Any)
     assert "1.parquet" in str(caught.value)
 
 
+def test_a_column_without_an_id_among_others_with_ids_is_never_read_as_nulls(tmp_path: Path) -> None:
+    now = pa.schema([field("a", pa.int64(), 1), field("b", pa.int64(), 2)])
+    path = write(tmp_path / "1.parquet", pa.table([[1], [2]], schema=pa.schema([now.field("a"), ("b", pa.int64())])))
+    with pytest.raises(DataFileError, match="'b' has no field id"):
+        rows(scan_of(now, [path]))
+    inner = pa.struct([now.field("a"), pa.field("b", pa.int64())])
+    path = write(tmp_path / "2.parquet", table(pa.schema([field("s", inner, 3)]), s=[{"a": 1, "b": 2}]))
+    with pytest.raises(DataFileError, match="'b' has no field id"):
+        rows(scan_of(pa.schema([field("s", pa.struct(list(now)), 3)]), [path]))
+    path = write(tmp_path / "3.parquet", table(pa.schema([("s", inner)]), s=[{"a": 1, "b": 2}]))
+    with pytest.raises(DataFileError, match="no field ids"):
+        rows(scan_of(pa.schema([field("s", pa.struct(list(now)), 3)]), [path]))
+
+
 def test_a_missing_column_takes_its_default_and_a_missing_partition_column_its_value(tmp_path: Path) -> None:
     inner = pa.struct([field("x", pa.int32(), 2)])
     old = pa.schema([field("s", inner, 1), field("p", pa.int32(), 5)])

@@ -59,8 +59,20 @@ def with_id(field: pa.Field, number: int | None) -> pa.Field:
 
 
 def has_ids(fields: Iterable[pa.Field]) -> bool:
-    """Whether any field, at any depth, carries an id."""
-    return any(field_id(field) is not None or has_ids(children(field.type)) for field in fields)
+    """Whether any of these fields carries an id."""
+    return any(field_id(field) is not None for field in fields)
+
+
+def lacking(target: pa.Field, fields: Iterable[pa.Field]) -> None:
+    """Check that fields which do not have the target's id really lack it.
+
+    :raises DataFileError: one has the target's name and no id, though others have: it would be read as nulls.
+    """
+    if any(field.name == target.name and field_id(field) is None for field in fields):
+        raise DataFileError(
+            f"column {target.name!r} has no field id, though others have",
+            hint="the file was written by a faulty writer",
+        )
 
 
 def map_names(fields: Iterable[pa.Field], mapping: Sequence[Mapping[str, Any]]) -> list[pa.Field]:
@@ -171,6 +183,7 @@ def _struct(
     for field in target.type:
         position = positions.get(field_id(field))
         if position is None:
+            lacking(field, source.type)
             parts.append(constant(len(array), field, defaults))
         else:
             parts.append(conform(array.field(position), source.type.field(position), field, defaults, encoded=encoded))

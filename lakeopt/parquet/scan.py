@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from lakeopt.errors import DataFileError, Refused, UnknownName
 from lakeopt.model.scan import Scan
 from lakeopt.parquet.deletes import Deletes
-from lakeopt.parquet.field_ids import conform, constant, field_id, has_ids, map_names
+from lakeopt.parquet.field_ids import conform, constant, field_id, has_ids, lacking, map_names
 from lakeopt.parquet.footers import data_file_error
 from lakeopt.parquet.threads import in_threads
 
@@ -125,10 +125,14 @@ def _read_open(source: pa.NativeFile, reading: Reading, part: Part, location: st
     if not groups:
         return
     rules = reading.deletes.of(part.row)
-    fields = identified(_open(source, metadata).schema_arrow, scan.name_mapping)
+    schema = _open(source, metadata).schema_arrow
+    fields = identified(schema, scan.name_mapping)
     wanted = [scan.schema.field(name) for name in reading.columns]
     compared = [field for field in rules.columns if field_id(field) not in {field_id(w) for w in wanted}]
     plan = [_Column(field, fields.get(field_id(field))) for field in [*wanted, *compared]]
+    for column in plan:
+        if column.source is None:
+            lacking(column.target, schema if has_ids(schema) else ())
     names = [column.source.name for column in plan if column.source is not None]
     rows, buffer = _limits(metadata, groups, set(names), reading)
     file = _open(source, metadata, buffer, _low_cardinality(metadata) if reading.encoded else None)
