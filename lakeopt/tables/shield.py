@@ -5,31 +5,35 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 HELD = (signal.SIGINT, signal.SIGTERM)
 
-#: How long after a successful commit a held signal is sent again (seconds), so that it meets the caller.
+#: How long after the block a held signal is sent again where ``later`` is set (seconds).
 LATER = 0.05
 
 
 class Shield:
-    """Signals that came while the shield was up. A second one goes through: the user must be able to leave.
+    """A signal handler that remembers what came.
 
-    ``later`` makes the held signal come again only a moment after the block, for a result that must not be lost.
+    ``open`` lets one further signal through, where the code inside can bear an exception and may hang: the user
+    must be able to leave. ``later`` makes the held signal come again only a moment after the block, so that it
+    does not take the place of a result.
     """
 
     def __init__(self) -> None:
+        self.open = False
         self.later = False
         self.came: list[int] = []
         self._before: dict[int, Any] = {}
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Signal handler: remember the first signal, hand on any other."""
+        """Remember the signal; hand it on where it is not the first and the shield is open."""
         self.came.append(number)
-        if len(self.came) > 1:
+        if len(self.came) > 1 and self.open:
+            self.open = False
             before = self._before.get(number)
             if not callable(before):
                 raise KeyboardInterrupt
@@ -39,26 +43,19 @@ class Shield:
         """Take the place of the handlers; signals that are ignored stay ignored."""
         for number in HELD:
             before = signal.getsignal(number)
-            if before is signal.SIG_IGN or before is None or isinstance(before, Shield):
-                continue
-            self._before[number] = signal.signal(number, self)
+            if before is not signal.SIG_IGN and before is not None:
+                self._before[number] = signal.signal(number, self)
 
     def lower(self) -> None:
-        """Put the handlers back."""
+        """Put the handlers back, and send the first held signal again."""
         for number, before in self._before.items():
             signal.signal(number, before)
-
-    def send(self) -> None:
-        """Send the held signal again, now or a moment later."""
-        if not self.came:
-            return
-        send: Callable[[int], None] = signal.raise_signal
-        if self.later:
-            timer = threading.Timer(LATER, send, (self.came[0],))
+        if self.came and self.later:
+            timer = threading.Timer(LATER, signal.raise_signal, (self.came[0],))
             timer.daemon = True
             timer.start()
-        else:
-            send(self.came[0])
+        elif self.came:
+            signal.raise_signal(self.came[0])
 
 
 @contextlib.contextmanager
@@ -72,13 +69,13 @@ def shielded() -> Iterator[Shield]:
     >>> with shielded() as shield:
     ...     result = "kept whole"
     """
-    shield = Shield()
-    if threading.current_thread() is not threading.main_thread():
-        yield shield
+    held = [handler for number in HELD if isinstance(handler := signal.getsignal(number), Shield)]
+    if held or threading.current_thread() is not threading.main_thread():
+        yield held[0] if held else Shield()
         return
+    shield = Shield()
     shield.raise_up()
     try:
         yield shield
     finally:
         shield.lower()
-        shield.send()

@@ -19,6 +19,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.update import TableRequirement, TableUpdate
 
 from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, Unreachable
+from lakeopt.tables.shield import Shield
 
 #: Waits between looks for our snapshot after an answer was lost (seconds); some catalogs answer late.
 LOOKS = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
@@ -32,9 +33,15 @@ class Outcome(Enum):
 
 
 def send(
-    table: Table, snapshot_id: int, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    table: Table,
+    snapshot_id: int,
+    requirements: tuple[TableRequirement, ...],
+    updates: tuple[TableUpdate, ...],
+    shield: Shield,
 ) -> Outcome:
-    """One attempt. The id of the snapshot is the same in all attempts, so it can be looked for.
+    """One attempt, behind a shield that lets a second interrupt end the wait for an answer.
+
+    The id of the snapshot is the same in all attempts, so it can be looked for.
 
     :raises CommitOutcomeUnknown: the answer was lost and the snapshot is not there: it may still appear.
     :raises Refused: the catalog may not be written; definite.
@@ -42,8 +49,11 @@ def send(
     :raises StalePlan: the table was dropped; definite.
     """
     try:
+        shield.open = True
         table.catalog.commit_table(table, requirements, updates)
+        shield.open = False
     except BaseException as error:
+        shield.open = False
         return _settle(table, snapshot_id, error)
     return Outcome.COMMITTED
 

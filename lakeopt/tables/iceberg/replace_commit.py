@@ -175,10 +175,11 @@ class _Commit:
             state = _validate(table, self.plan, self.live)
             manifest_list, kept, requirements, updates = self._prepare(table, state, attempt)
             with shielded() as shield:
-                if send(table, self.manifests.snapshot_id, requirements, updates) is Outcome.COMMITTED:
-                    shield.later = True
+                shield.later = True  # an interrupt must take the place neither of an id nor of an unknown outcome
+                if send(table, self.manifests.snapshot_id, requirements, updates, shield) is Outcome.COMMITTED:
                     self.manifests.discard(table, keep={manifest_list, *kept})
                     return self.manifests.snapshot_id
+                shield.later = False
             if time.monotonic() > deadline:
                 break
             time.sleep(random.uniform(*WAIT))
