@@ -34,9 +34,10 @@ from pyiceberg.types import (
     UUIDType,
 )
 
-from lakeopt.analysis.bounds import ColumnBounds, decode, rank, truncation_width
+from lakeopt.analysis.bounds import ColumnBounds, truncation_width
 from lakeopt.analysis.footer_facts import ColumnRange, footer_facts
 from lakeopt.analysis.ranges import key_ranges
+from lakeopt.analysis.single_values import decode, rank
 from lakeopt.model.plan import SortField
 from lakeopt.model.scan import FIELD_ID
 

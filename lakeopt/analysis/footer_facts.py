@@ -83,6 +83,10 @@ class FooterReader:
                         self.facts[path] = outcome
                     else:
                         self.failed[path] = outcome
+        return self.noted(paths)
+
+    def noted(self, paths: Sequence[str]) -> Mapping[str, FooterFacts]:
+        """Facts of those of these files whose footers were read before."""
         return {path: self.facts[path] for path in paths if path in self.facts}
 
     def _try(self, path: str) -> FooterFacts | str:

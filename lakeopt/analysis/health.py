@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeopt import registry
-from lakeopt.analysis.bounds import FileMetrics, comparable, truncated
+from lakeopt.analysis.bounds import FileMetrics
 from lakeopt.analysis.checks.base import Check, TableState
 from lakeopt.analysis.footer_facts import FooterReader
 from lakeopt.analysis.overlap import field_ids, key_depths, partition_groups
+from lakeopt.analysis.single_values import comparable, truncated
 from lakeopt.model.plan import SortField
 from lakeopt.model.scan import files_schema
 from lakeopt.model.sort_fields import format_sort_fields
@@ -139,7 +140,6 @@ def _column_overlaps(
     """Overlap on each column that can be ordered by, with the footers that were read anyway."""
     if not files.num_rows:
         return ()
-    reader.limit = 0
     found = []
     for name, kind in table.field_types.items():
         if comparable(kind):
@@ -148,7 +148,7 @@ def _column_overlaps(
                 [SortField(name)],
                 table.schema,
                 table.field_types,
-                footers=reader if truncated(kind) else None,
+                footers=reader.noted if truncated(kind) else None,
                 properties=table.properties,
                 metrics=metrics,
             )

@@ -20,9 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakeopt.analysis.bounds import ColumnBounds, FileMetrics, comparable, truncation_width
+from lakeopt.analysis.bounds import ColumnBounds, FileMetrics, truncation_width
 from lakeopt.analysis.footer_facts import FooterReader, Footers
 from lakeopt.analysis.ranges import Ranges, key_ranges
+from lakeopt.analysis.single_values import comparable
 from lakeopt.errors import UnknownName, UsageError
 from lakeopt.model.plan import SortField
 from lakeopt.model.scan import FIELD_ID

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakeopt.analysis.bounds import ColumnBounds, decode, prefix_successors, rank, without_last_character
+from lakeopt.analysis.bounds import ColumnBounds
+from lakeopt.analysis.single_values import decode, prefix_successors, rank, truncated, without_last_character
 from lakeopt.model.plan import SortField
 
 Ints = npt.NDArray[np.int64]
@@ -77,7 +78,7 @@ def _brackets(bounds: ColumnBounds) -> tuple[pa.Array, pa.Array]:
     """Per file what lies just above a cut lower bound, and what is surely not above the largest value; else null."""
     cut_low, cut_high = ~bounds.lower_exact, ~bounds.upper_exact
     nothing = pa.nulls(len(cut_low), decode(bounds.lower.slice(0, 0), bounds.iceberg_type).type)
-    if bounds.iceberg_type != "string" and not bounds.iceberg_type.startswith(("binary", "fixed")):
+    if not truncated(bounds.iceberg_type):
         return nothing, nothing
     if not cut_low.any() and not cut_high.any():
         return nothing, nothing

@@ -77,12 +77,12 @@ class TableState:
         return shlex.join(["lakeopt", verb, self.identifier, *options])
 
     def rewrite(self) -> str | None:
-        """The command that writes the data files anew: in the table's sort key, or in the order that is measured best.
+        """The command that writes all data files anew in the table's sort key; without one, that which finds a key.
 
         None where the files already lie in the table's sort key, since a rewrite would then find nothing to do.
         """
         if not self.sort_key:
-            return self.command("rewrite")
+            return self.command("recommend")
         overlap = self.key_overlap
         if self.in_order.all() and overlap is not None and not overlap.max_excess_depth and not overlap.unknown_files:
             return None

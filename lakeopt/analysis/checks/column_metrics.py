@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lakeopt.analysis.bounds import comparable
 from lakeopt.analysis.checks.base import Check, TableState
 from lakeopt.analysis.overlap import field_ids
+from lakeopt.analysis.single_values import comparable
 from lakeopt.model.table import Finding
 
 #: Share of a column's files from which filters on it hardly prune.
