@@ -142,7 +142,7 @@ def _blocks(files: pa.Table, positions: Positions, partition: int, share: int) -
     taken: dict[int, int] = {}
     wanted = min(BLOCKS, share)
     for number in range(wanted):
-        need = share // wanted
+        need = share * (number + 1) // wanted - share * number // wanted
         start = max(0.0, (number + 0.5) / wanted * ends[-1] - need / 2)
         unit = int(np.searchsorted(ends, start, side="right"))
         while need > 0 and unit < len(rows):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from lakeopt.config import Settings
 from lakeopt.errors import UsageError
 from lakeopt.layout.choice import choose
-from lakeopt.layout.search import MIN_GAIN, MeasuredOrder, SearchResult
+from lakeopt.layout.search import MIN_GAIN
 from lakeopt.model.plan import Candidate, Goal, LayoutRecommendation
 from lakeopt.tables.base import Table
 from lakeopt.workflows.sampled import sampled_table
 
-#: Sort keys that are reported beside those that the queries ask for.
+#: Sort keys that are reported, beside the chosen one and those that the queries ask for.
 SHOWN = 10
 
 
@@ -48,9 +47,11 @@ def recommend(
     study = Study(opened, queries, seed)
     found = study.search(lambda: time_budget is not None and time.monotonic() - started > time_budget)
     baseline = study.baseline()
-    orders = _reported(found)
+    # Only orders that were judged on the same rows compare with each other.
+    orders = [order for order in found.ranked if order.rows == found.ranked[0].rows]
     best = choose([study.option(order) for order in orders], study.scanned_ratio(()), goal)
-    sorts, unsorted = [study.candidate(order) for order in orders], study.unsorted(baseline)
+    shown = {n: order for n, order in enumerate(orders) if n < SHOWN or n == best or order.order in study.wanted}
+    sorts, unsorted = {n: study.candidate(order) for n, order in shown.items()}, study.unsorted(baseline)
     chosen: Candidate | None = None
     reason = study.no_gain(found)
     if best is not None:
@@ -59,7 +60,7 @@ def recommend(
     elif study.has_small_files() and baseline.bin_packed_bytes <= (1 - MIN_GAIN) * baseline.current_bytes:
         chosen = unsorted[-1]
         reason += study.merged(baseline)
-    candidates = sorted([*sorts, *unsorted], key=lambda candidate: _rank(candidate, goal))
+    candidates = sorted([*sorts.values(), *unsorted], key=lambda candidate: _rank(candidate, goal))
     return LayoutRecommendation(
         table=opened.table.identifier,
         snapshot_id=None if opened.snapshot_id is None else str(opened.snapshot_id),
@@ -71,11 +72,6 @@ def recommend(
         trials=found.trials,
         elapsed_seconds=time.monotonic() - started,
     )
-
-
-def _reported(found: SearchResult) -> Sequence[MeasuredOrder]:
-    """The orders that were judged on the most rows, which all compare with each other."""
-    return [order for order in found.ranked if order.rows == found.ranked[0].rows][:SHOWN]
 
 
 def _rank(candidate: Candidate, goal: Goal) -> float:

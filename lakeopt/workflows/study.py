@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeopt.analysis.pruning import PagePruning
@@ -40,7 +41,8 @@ class Study:
         from lakeopt.analysis.predicates import readings
         from lakeopt.workflows.queries import bind, read_queries
 
-        sample, asked = self.opened.sample, list[tuple[float, Sequence[Reading]]]()
+        sample = self.opened.sample
+        asked: list[tuple[float, Sequence[Reading]]] = []
         for query in read_queries(queries).queries:
             bind(query, [self.opened.table.identifier])
             asked.append((query.weight, readings(query.sql, sample.rows.column_names)))
@@ -112,7 +114,8 @@ class Study:
         """Whether some partition holds enough small files for bin-pack to merge them."""
         target = self.opened.table.target_file_bytes()
         files = self.opened.files.select(["spec_id", "partition", "file_size_in_bytes"])
-        small = [is_small(size, target) for size in files["file_size_in_bytes"].to_pylist()]
+        sizes = files["file_size_in_bytes"].to_pylist()
+        small = pa.array([is_small(size, target) for size in sizes], pa.bool_())
         counted = files.filter(small).group_by(["spec_id", "partition"]).aggregate([([], "count_all")])
         return int(pc.max(counted["count_all"]).as_py() or 0) >= MIN_SMALL_FILES
 
@@ -126,9 +129,13 @@ class Study:
         if not self.rows:
             return "The table is empty."
         if not found.ranked:
-            return "No column tells rows apart in a way that they can be sorted by."
+            return (
+                "No column tells rows apart in a way that they can be sorted by."
+                if found.complete
+                else "The time ran out before any order was measured."
+            )
         best = found.ranked[0]
-        short = "" if found.complete else ", before time ran out"
+        short = "" if found.complete else " before the time ran out"
         return (
             f"No order pays: of {found.trials} trials on {self.sampled()}{short}, the best, "
             f"by {', '.join(best.order)}, takes {best.ratio:.1%} of arrival order's bytes; "
@@ -145,7 +152,7 @@ class Study:
         after = round(baseline.bin_packed_bytes * best.bytes_ratio)
         scanned, before = best.scanned_ratio, self.scanned_ratio(())
         reads = "" if scanned is None else f" Its queries touch {scanned:.1%} of the pages instead of {before:.1%}."
-        short = "" if found.complete else " Time ran out before the search was through."
+        short = "" if found.complete else " The time ran out before the search was through."
         return (
             f"Sorted by {', '.join(field.name for field in best.columns)} the table takes {best.bytes_ratio:.1%} of "
             f"its bytes in arrival order, about {format_size(after)} instead of "
