@@ -1,0 +1,247 @@
+"""One suite for all engines, found in the registry; the oracle is the reference engine (and plain Python for it)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import fs
+from scans import field, position_deletes, scan_of, table, write
+from values import schemas, values
+
+from lakeopt.engines.base import Engine
+from lakeopt.errors import DataFileError, Refused
+from lakeopt.model.scan import Scan, StageRequest, WriterOptions, staged_schema
+from lakeopt.parquet.scan import read_batches
+from lakeopt.registry import ENGINES, load, names
+from lakeopt.workflows.verify import prove, staged_scan
+
+Key = Sequence[tuple[str, bool, bool]]
+
+
+@pytest.fixture(params=names(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    found: Engine = load(ENGINES, request.param).ENGINE
+    assert found.name == request.param
+    return found
+
+
+def request_of(scan: Scan, root: Path, sort: Key = (), **more: Any) -> StageRequest:
+    given = {
+        "target_file_bytes": 1 << 30,
+        "memory_bytes": 1 << 30,
+        "threads": 2,
+        "temp_dir": str(root / "spill"),
+    } | more
+    return StageRequest(
+        scan,
+        tuple(sort),
+        WriterOptions(level=1),
+        locate=lambda n: (root / "out" / f"{n:05d}.parquet").as_uri(),
+        **given,
+    )
+
+
+def rows(scan: Scan) -> list[dict[str, Any]]:
+    return [row for batch in read_batches(scan, threads=1) for row in batch.to_pylist()]
+
+
+INNER = pa.struct([field("x", pa.int32(), 21), field("y", pa.string(), 22)])
+SCHEMA = pa.schema(
+    [
+        field("n", pa.int64(), 1),
+        field("f", pa.float64(), 2),
+        field("t", pa.string(), 3),
+        field("d", pa.decimal128(20, 3), 4),
+        field("u", pa.uuid(), 5),
+        field("z", pa.timestamp("us", "UTC"), 6),
+        field("s", INNER, 7),
+        field("l", pa.list_(field("element", INNER, 23)), 8),
+        field("m", pa.map_(field("key", pa.string(), 24, False), field("value", pa.float64(), 25)), 9),
+        field("b", pa.bool_(), 10),
+        field("x", pa.binary(3), 11),
+        field("day", pa.date32(), 12),
+    ]
+)
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Scan:
+    """Three small files with every kind of hard value: nulls, NaN, both zeros, ties, text beyond ASCII."""
+    paths = []
+    for number in range(3):
+        count = range(number * 40, number * 40 + 40)
+        part = table(
+            SCHEMA,
+            n=[None if n % 11 == 0 else n % 5 for n in count],
+            f=[[None, math.nan, -0.0, 0.0, -math.inf, 1.5, -2.5][n % 7] for n in count],
+            t=[["", "a", "é", "🦆", "Z", None][n % 6] for n in count],
+            d=[Decimal(n - 60).scaleb(-3) for n in count],
+            u=[uuid.UUID(int=(n * 7919 % 251) << 120).bytes for n in count],
+            z=[n * 1_000_003 for n in count],
+            s=[None if n % 3 == 0 else {"x": n, "y": None if n % 4 == 0 else str(n)} for n in count],
+            l=[None if n % 5 == 0 else [{"x": i, "y": "e"} for i in range(n % 3)] for n in count],
+            m=[None if n % 4 == 1 else [("k", n / 2), ("j", None)] for n in count],
+            b=[[True, False, None][n % 3] for n in count],
+            x=[bytes([n * 37 % 256, 0, 255]) for n in count],
+            day=[n - 50 for n in count],
+        )
+        paths.append(write(tmp_path / "in" / f"{number}.parquet", part, row_group_size=15))
+    return scan_of(SCHEMA, paths)
+
+
+def python_key(value: Any) -> Any:
+    """How the Iceberg spec compares one non-null value, in Python."""
+    if isinstance(value, float):
+        return (1, 0.0, 0.0) if math.isnan(value) else (0, value, math.copysign(1.0, value))
+    return value.bytes if isinstance(value, uuid.UUID) else value
+
+
+def in_order(found: list[dict[str, Any]], sort: Key) -> bool:
+    def below_or_equal(left: dict[str, Any], right: dict[str, Any]) -> bool:
+        for name, ascending, nulls_first in sort:
+            a, b = left[name], right[name]
+            if a is None or b is None:
+                if (a is None) != (b is None):
+                    return (a is None) == nulls_first
+                continue
+            if python_key(a) != python_key(b):
+                return bool(python_key(a) < python_key(b)) == ascending
+        return True
+
+    return all(below_or_equal(left, right) for left, right in pairwise(found))
+
+
+def test_bin_packing_keeps_every_row_and_every_type(engine: Engine, scan: Scan, tmp_path: Path) -> None:
+    staged = engine.stage(request_of(scan, tmp_path))
+    assert staged.schema.equals(staged_schema())
+    written = staged_scan(scan, staged)
+    assert prove(engine, scan, written, "rows", threads=2, memory_bytes=1 << 28).record_count == 120
+    for location in staged["file_path"].to_pylist():
+        found = pq.read_schema(fs.FileSystem.from_uri(location)[1])
+        assert [column.metadata[b"PARQUET:field_id"] for column in found] == [
+            column.metadata[b"PARQUET:field_id"] for column in SCHEMA
+        ]
+    assert not any(staged["sorted"].to_pylist())
+
+
+@pytest.mark.parametrize("name", ["n", "f", "t", "d", "u", "z", "b", "x", "day"])
+@pytest.mark.parametrize(("ascending", "nulls_first"), [(True, True), (True, False), (False, True), (False, False)])
+def test_one_column_of_every_sortable_type_is_sorted_as_the_spec_compares(
+    engine: Engine, scan: Scan, tmp_path: Path, name: str, ascending: bool, nulls_first: bool
+) -> None:
+    key = [(name, ascending, nulls_first)]
+    staged = engine.stage(request_of(scan, tmp_path, key))
+    found = rows(staged_scan(scan, staged))
+    assert in_order(found, key)
+    assert len(found) == 120
+    assert all(staged["sorted"].to_pylist())
+
+
+def test_a_long_key_over_several_files_is_in_order_across_them(engine: Engine, scan: Scan, tmp_path: Path) -> None:
+    key = [("b", False, True), ("f", True, False), ("t", False, False), ("n", True, True)]
+    staged = engine.stage(request_of(scan, tmp_path, key, target_file_bytes=1))
+    assert in_order(rows(staged_scan(scan, staged)), key)
+    assert prove(engine, scan, staged_scan(scan, staged), "rows", threads=1, memory_bytes=1 << 28).matched
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(schema=schemas(depth=2), data=st.data())
+def test_rows_of_any_schema_are_kept(engine: Engine, schema: pa.Schema, data: st.DataObject, tmp_path: Path) -> None:
+    root = tmp_path / uuid.uuid4().hex
+    count = data.draw(st.integers(1, 6))
+    columns = [data.draw(st.lists(values(column.type), min_size=count, max_size=count)) for column in schema]
+    arrays = [pa.array(column, part.type) for column, part in zip(columns, schema, strict=True)]
+    path = write(root / "in.parquet", pa.Table.from_arrays(arrays, schema=schema))
+    scan = scan_of(schema, [path])
+    staged = engine.stage(request_of(scan, root))
+    assert prove(engine, scan, staged_scan(scan, staged), "rows", threads=1, memory_bytes=1 << 28).record_count == count
+
+
+def test_files_of_another_schema_are_read_by_field_id(engine: Engine, tmp_path: Path) -> None:
+    old = pa.schema(
+        [
+            field("a", pa.int32(), 1),
+            field("gone", pa.string(), 2),
+            field("s", pa.struct([field("p", pa.int32(), 4), field("q", pa.string(), 5)]), 3),
+        ]
+    )
+    one = write(tmp_path / "1.parquet", table(old, a=[2, 1], gone=["x", "y"], s=[{"p": 1, "q": "r"}, None]))
+    plain = pa.schema([("a", pa.int32()), ("s", pa.struct([("p", pa.int32()), ("q", pa.string())]))])
+    two = write(tmp_path / "2.parquet", table(plain, a=[3], s=[{"p": 2, "q": "z"}]))
+    now = pa.schema(
+        [
+            field("gone", pa.string(), 6),
+            field(
+                "s", pa.struct([field("qq", pa.string(), 5), field("p", pa.int64(), 4), field("n", pa.date32(), 7)]), 3
+            ),
+            field("b", pa.int64(), 1),
+            field("part", pa.string(), 8),
+        ]
+    )
+    inner = [{"field-id": 4, "names": ["p"]}, {"field-id": 5, "names": ["q", "qq"]}]
+    mapping = ({"field-id": 1, "names": ["a", "b"]}, {"field-id": 3, "names": ["s"], "fields": inner})
+    scan = scan_of(now, [one, two], name_mapping=mapping, constants={two.as_uri(): {8: "north"}})
+    staged = engine.stage(request_of(scan, tmp_path, [("b", True, True)]))
+    assert rows(staged_scan(scan, staged)) == [
+        {"gone": None, "s": None, "b": 1, "part": None},
+        {"gone": None, "s": {"qq": "r", "p": 1, "n": None}, "b": 2, "part": None},
+        {"gone": None, "s": {"qq": "z", "p": 2, "n": None}, "b": 3, "part": "north"},
+    ]
+    assert prove(engine, scan, staged_scan(scan, staged), "rows", threads=2, memory_bytes=1 << 28).matched
+
+
+def test_deletes_are_applied_or_refused_never_ignored(engine: Engine, scan: Scan, tmp_path: Path) -> None:
+    paths = [Path(fs.FileSystem.from_uri(uri)[1]) for uri in scan.files["file_path"].to_pylist()]
+    deleted = scan_of(SCHEMA, paths, deletes=[position_deletes(tmp_path / "d.parquet", {paths[0]: [0, 1]})])
+    staged, refusal = None, ""
+    try:
+        staged = engine.stage(request_of(deleted, tmp_path))
+    except Refused as error:
+        refusal = str(error)
+    if staged is None:
+        assert "delete" in refusal
+    else:
+        proof = prove(engine, deleted, staged_scan(scan, staged), "rows", threads=1, memory_bytes=1 << 28)
+        assert proof.record_count == 118
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "no ids"])
+def test_bad_input_is_an_error_and_leaves_no_file(engine: Engine, scan: Scan, tmp_path: Path, damage: str) -> None:
+    victim = Path(fs.FileSystem.from_uri(scan.files["file_path"][1].as_py())[1])
+    if damage == "missing":
+        victim.unlink()
+    elif damage == "cut off":
+        victim.write_bytes(victim.read_bytes()[:-100])
+    else:
+        write(victim, pa.table({"n": pa.array(range(40))}))
+    with pytest.raises((DataFileError, Refused), match=r"1\.parquet"):
+        engine.stage(request_of(scan, tmp_path, [("n", True, True)]))
+    assert not list((tmp_path / "out").glob("**/*.parquet"))
+
+
+def test_discard_removes_what_is_there(engine: Engine, scan: Scan, tmp_path: Path) -> None:
+    staged = engine.stage(request_of(scan, tmp_path))
+    count = staged.num_rows
+    assert engine.discard(staged, scan.resolve) == count
+    assert engine.discard(staged, scan.resolve) == 0
+    assert not list((tmp_path / "out").glob("**/*.parquet"))
+
+
+def test_all_engines_have_the_same_fingerprint_of_the_same_rows(engine: Engine, scan: Scan) -> None:
+    reference = load(ENGINES, "reference").ENGINE
+    options: dict[str, Any] = {"threads": 2, "memory_bytes": 1 << 28, "by_column": True}
+    assert engine.fingerprint(scan, **options) == reference.fingerprint(scan, **options)
+    empty = dataclasses.replace(scan, files=scan.files.slice(0, 0))
+    assert engine.fingerprint(empty, threads=1, memory_bytes=1 << 28).record_count == 0
