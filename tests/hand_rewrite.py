@@ -83,7 +83,6 @@ def stage(table: Table, plan: RewritePlan, **writer: Any) -> dict[int, pa.Table]
     staged = {}
     for group in plan.groups:
         rows = scan.to_table([FileScanTask(files[file.path]) for file in group.data_files])
-        rows = rows.cast(schema_to_pyarrow(table.schema()))
         if plan.layout.columns:
             rows = rows.sort_by([(column.name, "ascending") for column in plan.layout.columns])
         staged[group.group_id] = write_staged(table, [rows], is_sorted=bool(plan.layout.columns), **writer)
@@ -95,6 +94,7 @@ def write_staged(table: Table, parts: Iterable[pa.Table], *, is_sorted: bool = F
     rows = []
     ids = {field.name: field.field_id for field in table.schema().fields}
     for part in parts:
+        part = part.cast(schema_to_pyarrow(table.schema()))
         location = f"{table.location()}/data/staged-{uuid.uuid4()}.parquet"
         with table.io.new_output(location).create() as sink:
             pq.write_table(part, sink, **{"store_decimal_as_integer": True, **writer})

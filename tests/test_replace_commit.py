@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hand_rewrite import (
     commit,
@@ -497,3 +498,13 @@ def test_buckets(lake: Lake) -> None:
     rewrite(table)
     [file] = live_files(lake.load("db.t"))
     assert (file.spec_id, file.partition[0]) == (1, 2)
+
+
+def test_a_staged_file_without_field_ids(lake: Lake) -> None:
+    table = lake.create("db.t", pa.schema([("id", pa.int64())]))
+    table = lake.append(table, pa.table({"id": [1]}))
+    plan = plan_for(table)
+    staged = stage(table, plan)
+    pq.write_table(pa.table({"id": [1]}), staged[0]["file_path"][0].as_py().removeprefix("file://"))
+    with pytest.raises(DataFileError, match="field ids"):
+        commit(table, plan, staged)

@@ -69,12 +69,17 @@ def new_data_file(
 ) -> DataFile:
     """The data file of one row of a staged list.
 
-    :raises DataFileError: the footer does not say what the list says.
+    :raises DataFileError: the footer does not say what the list says, or lacks the schema's field ids.
     """
     if footer.num_rows != row["record_count"]:
         raise DataFileError(
             f"{row['file_path']} holds {footer.num_rows} rows, but {row['record_count']} were written to it",
             hint="the file was changed after it was written; run the rewrite again",
+        )
+    if set(_leaf_ids(footer.schema.to_arrow_schema())) != set(compute_statistics_plan(schema, {})):
+        raise DataFileError(
+            f"the columns of {row['file_path']} do not carry the field ids of the table's schema",
+            hint="no reader could tell them apart; report this with the plan",
         )
     statistics = file_statistics(footer, schema, properties, dict(row["nan_value_counts"]))
     file = DataFile.from_args(
@@ -104,10 +109,7 @@ def file_statistics(
     modes = compute_statistics_plan(schema, dict(properties))
     made = FileStatistics()
     for position, field_id in enumerate(_leaf_ids(footer.schema.to_arrow_schema())):
-        mode = modes.get(field_id)
-        if mode is None:
-            continue
-        column, size = _Column(), 0
+        mode, column, size = modes[field_id], _Column(), 0
         for group in range(footer.num_row_groups):
             chunk = footer.row_group(group).column(position)
             size += chunk.total_compressed_size
