@@ -144,6 +144,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["rewrite", "a.b", "--yes", "--time-budget", "soon"], "not a duration"),
         (["rewrite", "a.b", "--yes", "--json", "--format", "csv"], "exclude each other"),
         (["rewrite", "a.b"], "there is no terminal to ask on"),
+        (["inspect", "a.b", "-o", "none/x.json"], "no such folder: none"),
         (["apply", "plan.json"], "there is no terminal to ask on"),
         (["apply", "nowhere.json", "--yes"], "plan cannot be read: nowhere.json"),
         (["tables", "--threads", "0"], "No such option"),
@@ -210,6 +211,7 @@ from lakeopt.cli import act_commands, app, output
 def slow(out=None):
     output.text("ready\\n")
     time.sleep(30)
+    return 0
 app.app.command("slow")(slow)
 sys.exit(app.main(["slow"]))
 """
@@ -224,7 +226,7 @@ sys.exit(app.main(["slow"]))
     started = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
-    assert (process.returncode, said.splitlines()[0]) == (130, "error: interrupted")
+    assert (process.returncode, said.splitlines()[0]) == (130, f"error: interrupted by {number.name}")
     assert time.monotonic() - started < 10
 
 
@@ -373,6 +375,28 @@ def test_on_a_terminal_it_shows_the_plan_and_asks(flights: Lake) -> None:
     assert code == 0
     assert "rows equal" in shown
     assert len(flights.load("nyc.flights").inspect.files()) == 1
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_rewrite_leaves_the_table_and_its_files_alone(lake: Lake, number: signal.Signals) -> None:
+    rows = pa.table(
+        {"key": pa.array(range(1_500_000, 0, -1)), "text": [f"v{n * 7919 % 1_000_003}" for n in range(1_500_000)]}
+    )
+    table = lake.append(lake.create("big.table", rows.schema), rows)
+    files = sorted(lake.warehouse.rglob("*.parquet"))
+    process = subprocess.Popen(
+        [*PROGRAM, "rewrite", "big.table", "--sort-by", "text", "--yes"], stderr=subprocess.PIPE, text=True
+    )
+    while not list(lake.warehouse.rglob("*-started.json")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.splitlines()[0]) == (130, f"error: interrupted by {number.name}")
+    assert lake.load("big.table").metadata == table.metadata
+    assert sorted(lake.warehouse.rglob("*.parquet")) == files
+    assert main(["rewrite", "big.table", "--sort-by", "text", "--yes", "--quiet"]) == 0
 
 
 @pytest.mark.usefixtures("flights")

@@ -65,7 +65,7 @@ def rewrite(
     """
     from lakeopt.workflows.plan import plan
 
-    check(act, out)
+    diagnostics.require_consent(given=act.yes or act.dry_run)
     with diagnostics.waiting("planning", quiet=out.quiet):
         decided = plan(
             table,
@@ -81,7 +81,7 @@ def rewrite(
             verify=verify,
             set_default_sort_order=set_default_sort_order,
             time_budget=duration(time_budget),
-            memory_bytes=size(act.memory),
+            memory_bytes=act.memory_bytes,
         )
     if out.output is not None:
         output.save(to_json(decided) + "\n", out.output)
@@ -101,7 +101,7 @@ def apply(
     \b
     Example: lakeopt apply plan.json --yes
     """
-    check(act, out)
+    diagnostics.require_consent(given=act.yes or act.dry_run)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -132,17 +132,6 @@ def demo(
     return show(demo(directory, say=output.say if spoken else lambda thing: None), out)
 
 
-def check(act: Acting, out: Output) -> None:
-    """Refuse what is wrong in the options before any work is done.
-
-    :raises UsageError: neither ``--yes`` nor a terminal, or options that exclude each other.
-    """
-    if not act.dry_run:
-        diagnostics.require_consent(act.yes)
-    size(act.memory)
-    _ = out.form
-
-
 def run(plan: RewritePlan, act: Acting, out: Output, command: str) -> int:
     """Print a plan and stop, or ask and apply it."""
     if act.dry_run:
@@ -153,7 +142,7 @@ def run(plan: RewritePlan, act: Acting, out: Output, command: str) -> int:
     from lakeopt.workflows.apply import apply
 
     with diagnostics.progress(quiet=out.quiet) as progress:
-        result = apply(plan, memory_bytes=size(act.memory), threads=act.threads, progress=progress, command=command)
+        result = apply(plan, memory_bytes=act.memory_bytes, threads=act.threads, progress=progress, command=command)
     return show(result, out) or int(result.groups_failed > 0)
 
 

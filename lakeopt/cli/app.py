@@ -44,29 +44,28 @@ def lakeopt(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; no exception leaves it."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as for a job in the background of a script
+            signal.signal(number, _interrupt)
+    command = typer.main.get_command(app)
     try:
-        code = app(words, prog_name="lakeopt", standalone_mode=False)
-        return _ended(code)
+        # Not through the command's own main, which would turn an interrupt into a bare exit code.
+        with command.make_context("lakeopt", words) as context:
+            return int(command.invoke(context))
+    except typer.Exit as end:
+        return end.exit_code
     except TyperException as error:
         message = error.format_message().replace(": Value error, ", ": ")  # what a validator below typer puts before it
         return diagnostics.report(UsageError(message, hint=_usage_hint(words)))
-    except SystemExit as end:  # typer ends so where the reader of its help has gone
-        return end.code if isinstance(end.code, int) else 1
+    except BrokenPipeError:  # whoever read the help has seen enough
+        return 0
     except (Exception, KeyboardInterrupt) as error:
         return diagnostics.report(error, debug="--debug" in words)
 
 
-def _ended(code: object) -> int:
-    """The exit code of a command that ended by itself; typer turns an interrupt into a code of its own."""
-    if code == diagnostics.INTERRUPTED:
-        return diagnostics.report(KeyboardInterrupt())
-    return code if isinstance(code, int) else 0
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    # As Ctrl-C does: whatever cleans up after an interrupt cleans up after SIGTERM too.
-    raise KeyboardInterrupt
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    # One kind of interrupt: whatever cleans up after Ctrl-C cleans up after SIGTERM too.
+    raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
 def _usage_hint(words: Sequence[str]) -> str:

@@ -26,7 +26,11 @@ def report(error: BaseException, *, debug: bool = False) -> int:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, KeyboardInterrupt):
-        return _say("interrupted", "lakeopt history TABLE says how far it came", INTERRUPTED)
+        return _say(
+            f"interrupted by {error}" if str(error) else "interrupted",
+            "lakeopt history TABLE says how far it came",
+            INTERRUPTED,
+        )
     if isinstance(error, LakeoptError):
         return _say(str(error), error.hint, error.exit_code)
     if isinstance(error, MemoryError):
@@ -53,12 +57,12 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def require_consent(yes: bool) -> None:
+def require_consent(*, given: bool) -> None:
     """Refuse early what could not be asked about later.
 
-    :raises UsageError: there is neither ``--yes`` nor a terminal.
+    :raises UsageError: consent is not given, and there is no terminal to ask on.
     """
-    if not yes and not can_ask():
+    if not given and not can_ask():
         raise UsageError(
             "this changes the table, and there is no terminal to ask on",
             hint="give --yes to go ahead, or --dry-run to see the plan",

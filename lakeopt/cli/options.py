@@ -39,14 +39,16 @@ class Output:
     quiet: Annotated[bool, Option("--quiet", "-q", help="No output but errors (and FILE); no progress.")] = False
     debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.")] = False
 
-    @property
-    def form(self) -> Format:
-        """The format to write.
-
-        :raises UsageError: ``--json`` beside another ``--format``.
-        """
+    def __post_init__(self) -> None:
+        # Refused before any work is done, not when its outcome is to be written.
         if self.json and self.format not in (None, Format.JSON):
             raise UsageError(f"--json and --format {self.format} exclude each other", hint="give only one of them")
+        if self.output is not None and not self.output.parent.is_dir():
+            raise UsageError(f"no such folder: {self.output.parent}", hint="make it first, or choose another -o FILE")
+
+    @property
+    def form(self) -> Format:
+        """The format to write."""
         if self.json:
             return Format.JSON
         by_name = SUFFIXES.get(self.output.suffix.lower()) if self.output else None
@@ -75,6 +77,11 @@ class Acting:
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask before changing the table.")] = False
     memory: Annotated[str | None, Option(metavar="SIZE", help="Memory limit, e.g. 4GB  [default: half]")] = None
     threads: Annotated[int | None, Option(min=1, metavar="N", help="Threads  [default: all cores]")] = None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory limit, None where the machine decides."""
+        return size(self.memory)
 
 
 def size(text: str | None) -> int | None:
