@@ -105,6 +105,10 @@ def test_how_arrow_codes_strings_does_not_count() -> None:
     assert of(pa.table([dictionary], schema=schema)) == of_values(plain, TEXT)
     part = pa.table([dictionary.slice(1, 3)], schema=schema)
     assert of(part) == of_values(plain[1:4], TEXT)
+    many = plain * 8_000
+    coded = pa.table([pa.array(many).dictionary_encode()], schema=schema)
+    assert of(coded) == of_values(many, TEXT)
+    assert of(coded.slice(1, 20_000)) == of_values(many[1:20_001], TEXT)
 
 
 def test_slices_of_nested_columns_are_what_they_show() -> None:

@@ -32,6 +32,8 @@ from lakeopt.parquet.values import bits, by_id_order, children, storage, window
 DEFINITION = 1
 _MODULUS = 1 << 64
 _SECOND_LANE = "second"
+#: Rows from which hashing a dictionary's values apart (a query of its own) costs less than hashing every row's.
+_WORTH_CODES = 16_384
 
 #: Iceberg's names of Arrow's plain types, in all the ways that Arrow has to lay them out.
 _NAMES = {"bool": "boolean", "int32": "int", "int64": "long", "float": "float", "double": "double"}
@@ -101,6 +103,8 @@ class _Lanes:
     def add(self, array: pa.Array, hasher: RowHasher) -> None:
         """One column: a plain one as it is, a nested or dictionary-coded one by its digests."""
         name = f"c{len(self.low)}"
+        if is_.is_dictionary(array.type) and len(array) < max(_WORTH_CODES, 2 * len(array.dictionary)):
+            array = array.dictionary_decode()
         if is_.is_dictionary(array.type) or is_.is_nested(array.type):
             first, second = hasher.digest(array)
             self.columns |= {name: pa.array(first), name + "_2": pa.array(second)}

@@ -18,8 +18,9 @@ from lakeopt.parquet.threads import in_threads
 
 #: A file above this size is read in parts of whole row groups, so that a few large files keep all threads busy.
 _PART_BYTES = 64 * 1024 * 1024
-#: Below this many encoded bytes a value, a string column is dictionary-coded throughout and is read as such.
-_DICTIONARY_WIDTH = 4
+#: Below this many encoded bytes a value, a string column with a dictionary is coded by it throughout: plain values
+#: take 4 bytes beside their text, and a writer gives a dictionary up only when it has grown to a megabyte or so.
+_DICTIONARY_WIDTH = 8
 #: In-memory bytes that a value of each Parquet type takes at least.
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8}
 _OTHER_WIDTH = 16
@@ -212,7 +213,8 @@ def _low_cardinality(metadata: pq.FileMetaData) -> list[str]:
             continue
         chunks = [metadata.row_group(index).column(position) for index in range(metadata.num_row_groups)]
         values = sum(chunk.num_values for chunk in chunks)
-        if sum(chunk.total_uncompressed_size for chunk in chunks) < _DICTIONARY_WIDTH * values:
+        size = sum(chunk.total_uncompressed_size for chunk in chunks)
+        if size < _DICTIONARY_WIDTH * values and all(chunk.has_dictionary_page for chunk in chunks):
             result.append(column.path)
     return result
 
