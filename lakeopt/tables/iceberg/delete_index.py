@@ -78,7 +78,9 @@ class DeleteIndex:
                 target = self._everywhere if everywhere else _at(self._equality, (spec_id, partition))
                 target.add(sequence, path)
                 continue
-            if pinned := referenced or (least.decode() if least and least == greatest else None):
+            if pinned := referenced or (
+                least.decode(errors="surrogateescape") if least and least == greatest else None
+            ):
                 _at(self._vectors if file_format == "PUFFIN" else self._pinned, pinned).add(sequence, path)
             else:
                 _at(self._positions, (spec_id, partition)).add(sequence, path, least, greatest)

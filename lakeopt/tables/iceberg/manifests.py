@@ -16,7 +16,7 @@ from pyiceberg.typedef import Record
 
 from lakeopt.errors import DataFileError
 from lakeopt.model.scan import files_schema
-from lakeopt.tables.iceberg.avro import metadata_error, read_records
+from lakeopt.tables.iceberg.avro import read_records
 from lakeopt.tables.iceberg.partitions import Partitioning
 
 #: Entries decoded at a time: Python objects of one chunk are gone before the next is read.
@@ -90,17 +90,13 @@ def _columns(
     file = list(zip(*rows, strict=True))
     sequence = manifest.sequence_number
     spec_id = manifest.partition_spec_id
-    try:
-        partitions = [partitioning.text(spec_id, record) for record in file[PARTITION]]
-    except (ValueError, KeyError) as error:
-        raise metadata_error("manifest", manifest.manifest_path, ValueError(str(error))) from error
     inherits = [entry[0] == ManifestEntryStatus.ADDED or sequence == 0 for entry in entries]
     columns = {
         "content": [int(content) for content in file[CONTENT]],
         "file_path": file[FILE_PATH],
         "file_format": [name.upper() for name in file[FILE_FORMAT]],
         "spec_id": np.full(len(rows), spec_id, dtype=np.int32),
-        "partition": partitions,
+        "partition": [partitioning.text(spec_id, record) for record in file[PARTITION]],
         "record_count": file[RECORD_COUNT],
         "file_size_in_bytes": file[5],
         "column_sizes": _counts(file[6]),

@@ -15,8 +15,9 @@ from pyiceberg.schema import Schema
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.typedef import Record
 
-from lakeopt.errors import Refused, UsageError
+from lakeopt.errors import LakeoptError, Refused, UsageError
 from lakeopt.model.scan import files_schema
+from lakeopt.tables.iceberg.avro import metadata_error
 from lakeopt.tables.iceberg.delete_index import DeleteIndex
 from lakeopt.tables.iceberg.manifests import read_live_files, read_manifest_list, read_partition, with_live_files
 from lakeopt.tables.iceberg.partitions import Partitioning
@@ -74,11 +75,16 @@ class Planner:
     def _read(self, manifest: ManifestFile, pruning: Pruning | None) -> pa.Table:
         if manifest.key_metadata is not None:
             raise Refused(f"manifest is encrypted: {manifest.manifest_path}", hint="encrypted tables are not read yet")
-        if pruning is None:
-            return read_live_files(self._io, manifest, self._partitioning, None)
-        if not pruning.manifest(manifest):
-            return files_schema().empty_table()
-        return read_live_files(self._io, manifest, self._partitioning, pruning.file(manifest.partition_spec_id))
+        try:
+            if pruning is None:
+                return read_live_files(self._io, manifest, self._partitioning, None)
+            if not pruning.manifest(manifest):
+                return files_schema().empty_table()
+            return read_live_files(self._io, manifest, self._partitioning, pruning.file(manifest.partition_spec_id))
+        except LakeoptError:
+            raise
+        except Exception as error:  # damage that decodes: a spec that is not there, a number out of its range
+            raise metadata_error("manifest", manifest.manifest_path, error) from error
 
     def partition_of(self, snapshot: Snapshot, path: str) -> tuple[int, Record] | None:
         """Spec id and partition tuple of a live data file, or None if the snapshot has no such file."""
