@@ -74,14 +74,14 @@ def split_namespace(namespace: str | None, settings: Settings) -> tuple[str, Ide
         return catalog.default_catalog(settings), ()
     parts = split_identifier(namespace)
     if parts[0].lower() in catalog.configured_catalogs():
-        return parts[0].lower(), parts[1:]
+        return parts[0], parts[1:]
     return catalog.default_catalog(settings), parts
 
 
 def _split(name: str, settings: Settings) -> tuple[str, Identifier]:
     parts = split_identifier(name)
     if len(parts) >= 3 and parts[0].lower() in catalog.configured_catalogs():
-        return parts[0].lower(), parts[1:]
+        return parts[0], parts[1:]
     if len(parts) < 2:
         raise UsageError(f"not a table name: {name!r}", hint="write [catalog.]namespace.table")
     return catalog.default_catalog(settings), parts
@@ -98,7 +98,7 @@ def _at_location(location: str, settings: Settings) -> IcebergTable:
             hint=_metadata_hint(location) or "name an Iceberg table as [catalog.]namespace.table",
         )
     try:
-        properties = catalog.configured_catalogs()[catalog.default_catalog(settings)]
+        properties = catalog.configured_catalogs()[catalog.default_catalog(settings).lower()]
     except ConfigurationError:
         properties = {}
     path = local_path(location)
@@ -109,8 +109,8 @@ def _at_location(location: str, settings: Settings) -> IcebergTable:
         raise DataFileError(f"metadata file is missing: {location}", hint="check the path") from error
     except OSError as error:
         raise Unreachable(f"metadata file cannot be read: {location}: {error}") from error
-    except (ValueError, KeyError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except catalog.UNREADABLE as error:
+        reason = catalog.metadata_reason(error)
         raise DataFileError(f"not Iceberg table metadata: {location}: {reason}", hint="is the file damaged?") from error
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from pyiceberg import exceptions
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
@@ -21,6 +20,8 @@ from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
 #: Libraries below pyiceberg's catalogs whose own errors mean that the catalog did not answer.
 _TRANSPORTS = frozenset({"sqlalchemy", "sqlite3", "psycopg2", "requests", "urllib3", "thrift", "botocore", "google"})
 _REFUSALS = (exceptions.RESTError, exceptions.OAuthError)
+#: What damaged or unknown metadata makes pyiceberg raise.
+UNREADABLE = (exceptions.ValidationError, ValueError, KeyError, EOFError)
 _ABSENT = (exceptions.NoSuchTableError, exceptions.NoSuchNamespaceError, exceptions.NoSuchIcebergTableError)
 
 
@@ -46,7 +47,7 @@ def default_catalog(settings: Settings) -> str:
     if settings.catalog is not None:
         if settings.catalog.lower() not in known:
             raise UnknownName("catalog", settings.catalog, known)
-        return settings.catalog.lower()
+        return settings.catalog
     preferred = Config().get_default_catalog_name().lower()
     if preferred in known:
         return preferred
@@ -64,7 +65,7 @@ def default_catalog(settings: Settings) -> str:
 
 
 def connect(name: str) -> Catalog:
-    """The catalog of that name.
+    """The catalog of that name, in the caller's spelling: SQL catalogs keep their tables under it.
 
     :raises UnknownName: it is not configured.
     :raises ConfigurationError: its properties are wrong.
@@ -77,7 +78,7 @@ def connect(name: str) -> Catalog:
     _require_file(name, str(properties.get("uri", "")))
     with answering(name):
         try:
-            return load_catalog(name.lower(), **properties)
+            return load_catalog(name, **properties)
         except (ValueError, exceptions.NoSuchPropertyException, exceptions.NotInstalledError) as error:
             raise ConfigurationError(
                 f"catalog {name!r}: {_line(error)}", hint="see pyiceberg's catalog page"
@@ -120,7 +121,7 @@ def load(catalog: Catalog, identifier: Identifier) -> Table:
             return catalog.load_table(identifier)
         except _ABSENT as error:
             raise _unknown(catalog, identifier) from error
-        except (FileNotFoundError, ValidationError, ValueError, KeyError, EOFError) as error:
+        except (FileNotFoundError, *UNREADABLE) as error:
             raise _unreadable(catalog, identifier, error) from error
 
 
@@ -140,7 +141,7 @@ def _unreadable(catalog: Catalog, identifier: Identifier, error: Exception) -> D
         what = f"metadata file is missing: {location}" if location else f"metadata file is missing: {_line(error)}"
         return DataFileError(f"{name}: {what}", hint="restore the file, or register an older metadata file")
     return DataFileError(
-        f"{name}: metadata file cannot be read: {location or ''}: {_line(error)}",
+        f"{name}: metadata file cannot be read: {location or ''}: {metadata_reason(error)}",
         hint="the file is damaged, or of a format version that pyiceberg does not read",
     )
 
@@ -168,6 +169,14 @@ def walk_namespaces(catalog: Catalog, under: Identifier = ()) -> Iterator[Identi
         if namespace[: len(under)] == under and len(namespace) == len(under) + 1:
             yield namespace
             yield from walk_namespaces(catalog, namespace)
+
+
+def metadata_reason(error: BaseException) -> str:
+    """What is wrong with a metadata file, without the frame that pydantic puts around it."""
+    lines = str(error).strip().splitlines()
+    framed = len(lines) > 1 and "validation error" in lines[0]
+    said = next((line for line in lines[1:] if line.startswith("  ")), lines[0]) if framed else _line(error)
+    return said.partition(" [type=")[0].strip()
 
 
 def _line(error: BaseException) -> str:
