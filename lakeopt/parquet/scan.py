@@ -41,6 +41,7 @@ class Reading:
 
     ``memory_bytes`` is what the reading of one part may take: an eighth for a batch, a quarter for compressed
     bytes (by the sizes in the footer; a value that is stored once and repeated counts as what its codes take).
+    Pages are decoded whole: a file whose pages are larger than that takes more.
     ``encoded`` leaves strings in the file's own dictionaries and offset widths: the same values, cheaper.
     """
 
