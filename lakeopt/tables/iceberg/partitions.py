@@ -22,6 +22,8 @@ from pyiceberg.types import (
     UnknownType,
 )
 
+from lakeopt.errors import Refused
+
 UNPARTITIONED = "{}"
 
 
@@ -76,8 +78,14 @@ class Partitioning:
         }
 
     def path(self, spec_id: int, record: Record) -> str:
-        """Folders of a partition, as Iceberg names them."""
-        return self._specs[spec_id].partition_to_path(record, self._schema)
+        """Folders of a partition, as Iceberg names them.
+
+        :raises Refused: a date or time lies beyond what Python, and so pyiceberg, can write out.
+        """
+        try:
+            return self._specs[spec_id].partition_to_path(record, self._schema)
+        except OverflowError as error:
+            raise Refused(f"partition value out of range: {self.text(spec_id, record)}") from error
 
     def _encode(self, spec_id: int, values: Sequence[Any]) -> str:
         fields: tuple[PartitionField, ...] = self._specs[spec_id].fields
