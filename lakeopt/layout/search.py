@@ -78,6 +78,7 @@ def search(
     (('a',), 0.6)
     """
     trials = _Trials(cost, out_of_time, trial_rows)
+    trials.measure(wanted)
     singles = trials.measure((name,) for name in columns)
     shortlist = list(dict.fromkeys([order[0] for _, order in singles[:CHEAPEST]] + list(columns[:LOWEST])))
     beam = [order for _, order in singles[:PAIR_STARTS]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +78,7 @@ class Study:
 
     def candidate(self, measured: MeasuredOrder) -> Candidate:
         """A measured order as a layout."""
-        before = self.trial.column_bytes(self.trial.order(()), measured.rows)
+        before = self._arrival_bytes(measured.rows)
         after = self.trial.column_bytes(self.trial.order(measured.order), measured.rows)
         gains = {name: before[name] - after[name] for name in before}
         shrunk = [name for name in sorted(gains, key=lambda name: -gains[name])[:3] if gains[name] > 0]
@@ -88,6 +88,10 @@ class Study:
         fields = tuple(SortField(name) for name in measured.order)
         writer = self.writer.as_mapping()
         return Candidate("sort", fields, writer, option.bytes_ratio, option.scanned_ratio, change + mostly)
+
+    @cache  # noqa: B019 (a study lives as long as one recommendation)
+    def _arrival_bytes(self, rows: int) -> dict[str, int]:
+        return self.trial.column_bytes(self.trial.order(()), rows)
 
     def unsorted(self, baseline: Baseline) -> list[Candidate]:
         """The layouts that keep arrival order: nothing done, and small files merged."""
