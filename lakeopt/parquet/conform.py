@@ -37,10 +37,16 @@ def _file_type(kind: pa.DataType) -> pa.DataType:
 def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch with the schema's names and types, columns and struct fields taken by position.
 
+    Dictionary-encoded strings stay encoded: the writer takes their dictionary as it is.
+
     :raises pyarrow.ArrowInvalid: a value does not fit, e.g. bytes of another length than a fixed type's.
     """
-    columns = [conform_array(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    columns, fields = [], []
+    for column, field in zip(batch.columns, schema, strict=True):
+        encoded = pa.types.is_dictionary(column.type) and column.type.value_type == field.type
+        columns.append(column if encoded else conform_array(column, field.type))
+        fields.append(field.with_type(column.type) if encoded else field)
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
 def conform_array(array: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -2,49 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lakeopt.errors import DataFileError
 from lakeopt.model.scan import FIELD_ID, WriterOptions
+from lakeopt.parquet.stitch import EncodedRowGroup
 
 SortKey = Sequence[tuple[str, bool, bool]]
 
 
-def open_writer(
-    sink: Any,
-    schema: pa.Schema,
-    options: WriterOptions,
-    *,
-    sort: SortKey = (),
-    footer_metadata: Mapping[str, str] | None = None,
-    dictionary: Sequence[str] | bool = True,
-) -> pq.ParquetWriter:
-    """A pyarrow writer: data pages v1, page index, statistics of all columns, decimals as integers up to 18 digits.
+def encode(
+    rows: pa.Table, options: WriterOptions, *, sort: SortKey = (), plain: Collection[str] = ()
+) -> EncodedRowGroup:
+    """Encode rows as one row group: data pages v1, page index, statistics of all columns, decimals as integers up
+    to 18 digits.
 
-    ``dictionary`` names the leaf columns that are worth one. Byte-stream-split is never used: Spark's
-    vectorised reader cannot read it.
+    ``plain`` names top-level columns that get no dictionary. Byte-stream-split is never used: Spark's vectorised
+    reader cannot read it.
+
+    :raises DataFileError: a required column holds nulls.
     """
-    writer = pq.ParquetWriter(
-        sink,
-        schema,
-        compression=options.codec,
-        compression_level=options.level,
-        use_dictionary=dictionary,
-        dictionary_pagesize_limit=options.dictionary_bytes,
-        data_page_size=options.page_bytes,
-        max_rows_per_page=options.page_rows,
-        write_page_index=True,
-        store_decimal_as_integer=True,
-        store_schema=False,
-        sorting_columns=sorting_columns(schema, sort) or None,
-    )
-    if footer_metadata:
-        writer.add_key_value_metadata(dict(footer_metadata))
-    return writer
+    sink = pa.BufferOutputStream()
+    try:
+        with pq.ParquetWriter(
+            sink,
+            rows.schema,
+            compression=options.codec,
+            compression_level=options.level,
+            use_dictionary=_dictionary_leaves(rows.schema, plain) if plain else True,
+            dictionary_pagesize_limit=options.dictionary_bytes,
+            data_page_size=options.page_bytes,
+            max_rows_per_page=options.page_rows,
+            write_batch_size=_write_batch(rows, options),
+            write_page_index=True,
+            store_decimal_as_integer=True,
+            store_schema=False,
+            sorting_columns=sorting_columns(rows.schema, sort) or None,
+        ) as writer:
+            writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
+    except pa.ArrowInvalid as error:
+        if "non-nullable" in str(error):
+            raise DataFileError(f"a required column holds nulls: {error}") from error
+        raise
+    return EncodedRowGroup.parse(sink.getvalue())
+
+
+def _write_batch(rows: pa.Table, options: WriterOptions) -> int:
+    """Rows between two looks at the page size: a page's rows, fewer where one row is wide."""
+    widest = max((column.nbytes for column in rows.columns), default=0) / max(rows.num_rows, 1)
+    return int(min(options.page_rows, max(1, options.page_bytes // max(widest, 1))))
+
+
+def _dictionary_leaves(schema: pa.Schema, plain: Collection[str]) -> list[str]:
+    """Dotted paths, as pyarrow wants them, of the leaf columns that may have a dictionary."""
+    return [path for field in schema if field.name not in plain for path in _leaf_paths(field.name, field.type)]
+
+
+def _leaf_paths(path: str, kind: pa.DataType) -> list[str]:
+    if pa.types.is_struct(kind):
+        inner = [(kind.field(i).name, kind.field(i).type) for i in range(kind.num_fields)]
+    elif pa.types.is_map(kind):
+        inner = [("key_value.key", kind.key_type), ("key_value.value", kind.item_type)]
+    elif pa.types.is_list(kind):
+        inner = [("list.element", kind.value_type)]
+    else:
+        return [path]
+    return [leaf for name, own in inner for leaf in _leaf_paths(f"{path}.{name}", own)]
 
 
 def sorting_columns(schema: pa.Schema, sort: SortKey) -> list[pq.SortingColumn]:
@@ -75,6 +102,8 @@ def nan_counts(batch: pa.RecordBatch) -> dict[int, int]:
 
 def _count_nan(column: pa.Array, field: pa.Field, counts: dict[int, int]) -> None:
     kind = field.type
+    if not _holds_floats(kind):
+        return
     if pa.types.is_floating(kind):
         values = column.drop_null() if column.null_count else column
         field_id = int(field.metadata[FIELD_ID])
@@ -83,8 +112,19 @@ def _count_nan(column: pa.Array, field: pa.Field, counts: dict[int, int]) -> Non
         for child, own in zip(column.flatten(), [kind.field(i) for i in range(kind.num_fields)], strict=True):
             _count_nan(child, own, counts)
     elif pa.types.is_map(kind):
-        entries = column.flatten() if column.null_count or column.offset else column.values
-        for number, own in enumerate((kind.key_field, kind.item_field)):
-            _count_nan(entries.field(number), own, counts)
+        for values, own in ((column.keys, kind.key_field), (column.items, kind.item_field)):
+            _count_nan(_as_list(column, values).flatten(), own, counts)
     elif pa.types.is_list(kind):
         _count_nan(column.flatten(), kind.value_field, counts)
+
+
+def _holds_floats(kind: pa.DataType) -> bool:
+    if pa.types.is_nested(kind):
+        return any(_holds_floats(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(pa.types.is_floating(kind))
+
+
+def _as_list(column: pa.MapArray, values: pa.Array) -> pa.ListArray:
+    """The keys or the items of maps as lists; Arrow flattens lists with regard to slices and nulls, maps not."""
+    kind = pa.list_(values.type)
+    return pa.Array.from_buffers(kind, len(column), column.buffers()[:2], column.null_count, column.offset, [values])

@@ -47,11 +47,16 @@ class OrderCheck:
 
     def _step(self, batch: pa.RecordBatch) -> bool:
         assert self.last is not None
-        pairs = [pa.concat_arrays([self.last.column(i), batch.column(i).slice(0, 1)]) for i, _, _ in self.sort]
-        return _in_order(pairs, self.sort)
+        pairs = [[_plain(self.last.column(i)), _plain(batch.column(i).slice(0, 1))] for i, _, _ in self.sort]
+        return _in_order([pa.concat_arrays(pair) for pair in pairs], self.sort)
 
     def _within(self, batch: pa.RecordBatch) -> bool:
         return _in_order([batch.column(i) for i, _, _ in self.sort], self.sort)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Two batches may have two dictionaries, so their codes do not compare."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _in_order(columns: Sequence[pa.Array], sort: Sequence[tuple[int, bool, bool]]) -> bool:
@@ -94,6 +99,9 @@ def _comparable(column: pa.Array) -> Any:
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         column, kind = column.storage, column.type.storage_type
+    if pa.types.is_dictionary(kind):
+        ranks = pc.rank(column.dictionary, tiebreaker="dense")
+        return ranks.take(column.indices).fill_null(0).to_numpy(zero_copy_only=False)
     if pa.types.is_floating(kind):
         return _float_ranks(column)
     if pa.types.is_boolean(kind):

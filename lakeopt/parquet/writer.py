@@ -1,27 +1,56 @@
-"""Write rows as Parquet files of a target size on disk, in the order in which they come."""
+"""Write rows as Parquet files of a target size on disk, in the order in which they come, on several threads."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO
 
 import pyarrow as pa
 from pyarrow import fs
 
-from lakeopt.errors import Refused
+from lakeopt.errors import NoSpace, Refused
 from lakeopt.model.scan import WriterOptions, staged_schema
 from lakeopt.parquet.conform import conform, file_schema
-from lakeopt.parquet.encode import SortKey, nan_counts, open_writer
+from lakeopt.parquet.dictionaries import DictionaryChoice, compact
+from lakeopt.parquet.encode import SortKey, encode, nan_counts
 from lakeopt.parquet.order import OrderCheck
+from lakeopt.parquet.sizing import Sizing
+from lakeopt.parquet.stitch import EncodedRowGroup, StitchedFile
+
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    part: EncodedRowGroup
+    in_order: bool
+    nans: Mapping[int, int]
+
+
+@dataclass(slots=True)
+class _OutputFile:
+    number: int
+    location: str
+    path: str
+    sink: IO[bytes]
+    stitched: StitchedFile
+    in_order: bool = True
+    nans: Counter[int] = field(default_factory=Counter)
 
 
 class RollingWriter:
-    """Files of about ``target_file_bytes``, each created exclusively; a context that deletes them if it is left by
-    an error.
+    """Row groups are encoded by ``threads`` threads and appended in order to files of ``target_file_bytes``.
+
+    A context: left by an error it deletes its files, all of which it created exclusively. At most
+    ``threads + 1`` row groups of ``row_group_bytes`` are in memory. ``expected_rows`` is a hint that lets the
+    last files share what is left; ``progress`` is told of the rows of each row group written.
     """
 
     def __init__(
@@ -34,15 +63,25 @@ class RollingWriter:
         resolve: Callable[[str], tuple[fs.FileSystem, str]],
         sort: SortKey = (),
         footer_metadata: Mapping[str, str] | None = None,
+        threads: int = 1,
+        expected_rows: int = 0,
+        progress: Callable[[int], None] = lambda rows: None,
     ) -> None:
-        self.schema = file_schema(schema)
-        self.options, self.target, self.locate, self.resolve = options, target_file_bytes, locate, resolve
-        self.sort, self.footer_metadata = tuple(sort), dict(footer_metadata or {})
-        self.check = OrderCheck(self.schema, self.sort)
-        self.staged: list[dict[str, object]] = []
-        self.paths: list[str] = []
-        self.pending: list[pa.RecordBatch] = []
-        self.sink: IO[bytes] | None = None
+        self._schema = file_schema(schema)
+        OrderCheck(self._schema, sort)
+        self._options, self._sort, self._metadata = options, tuple(sort), dict(footer_metadata or {})
+        self._locate, self._resolve, self._progress = locate, resolve, progress
+        self._sizing = Sizing(target_file_bytes, expected_rows)
+        self._dictionaries = DictionaryChoice(self._schema)
+        self._threads = max(threads, 1)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
+        self._pending: deque[pa.RecordBatch] = deque()
+        self._pending_rows = self._seen_rows = self._seen_bytes = 0
+        self._last: pa.RecordBatch | None = None
+        self._encoding: deque[tuple[int, int, Future[_Encoded]]] = deque()
+        self._file: _OutputFile | None = None
+        self._paths: list[str] = []
+        self._staged: list[dict[str, object]] = []
 
     def __enter__(self) -> RollingWriter:
         return self
@@ -52,69 +91,154 @@ class RollingWriter:
     ) -> None:
         if kind is not None:
             self.abort()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Take the next rows."""
-        batch = conform(batch, self.schema)
-        self.pending.append(batch)
-        rows = sum(b.num_rows for b in self.pending)
-        if rows >= self.options.row_group_rows or sum(b.nbytes for b in self.pending) >= self.options.row_group_bytes:
-            self._flush()
+        """Take the next rows.
+
+        :raises NoSpace: the disk is full.
+        :raises DataFileError: a required column holds nulls.
+        """
+        if not batch.num_rows:
+            return
+        self._pending.append(conform(batch, self._schema))
+        self._pending_rows += batch.num_rows
+        self._seen_rows += batch.num_rows
+        self._seen_bytes += batch.nbytes
+        while self._pending_rows >= self._row_limit() and self._pending_rows >= self._rows_wanted():
+            self._submit()
 
     def finish(self) -> pa.Table:
-        """Write what is left; the list of files (``staged_schema``)."""
-        self._flush()
-        self._close()
-        return pa.Table.from_pylist(self.staged, schema=staged_schema())
+        """Write what is left; the list of files (``staged_schema``), in the order of their rows."""
+        self._sizing.expected_rows = self._sizing.cut_rows + self._pending_rows
+        while self._pending_rows:
+            self._rows_wanted()
+            self._submit()
+        while self._encoding:
+            self._append_oldest()
+        self._close_file()
+        return pa.Table.from_pylist(self._staged, schema=staged_schema())
 
     def abort(self) -> None:
         """Delete every file of this writer."""
-        if self.sink is not None:
-            self.sink.close()
-        for path in self.paths:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.sink.close()
+        for path in self._paths:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path)
 
-    def _flush(self) -> None:
-        if not self.pending:
-            return
-        if self.sink is None:
-            self._open()
-        for batch in self.pending:
-            self.in_order &= self.check.update(batch)
-            self.nans.update(nan_counts(batch))
-            self.rows += batch.num_rows
-        self.writer.write_table(pa.Table.from_batches(self.pending), row_group_size=self.options.row_group_rows)
-        self.pending = []
-        assert self.sink is not None
-        if self.sink.tell() >= self.target * 0.95:
-            self._close()
+    def _row_limit(self) -> int:
+        by_bytes = self._options.row_group_bytes * self._seen_rows // max(self._seen_bytes, 1)
+        return max(1, min(self._options.row_group_rows, by_bytes))
 
-    def _open(self) -> None:
-        self.location = self.locate(len(self.staged))
-        filesystem, path = self.resolve(self.location)
+    def _rows_wanted(self) -> int:
+        """Rows of the next row group. As long as nothing is known of sizes, some rows are encoded for trial: a few,
+        and if a file is to be a single row group, as many as it seems to take.
+        """
+        limit = self._row_limit()
+        if self._sizing.rate is None and self._pending_rows:
+            self._try(min(max(limit // 8, 1), self._pending_rows))
+            wanted = self._sizing.rows_wanted(limit)
+            if wanted < 0.75 * limit:
+                self._try(min(wanted, self._pending_rows))
+        return self._sizing.rows_wanted(limit)
+
+    def _try(self, rows: int) -> None:
+        table = self._take(rows)
+        self._sizing.encoded(rows, self._encode(table, None).part.bytes)
+        self._pending.extendleft(reversed(table.to_batches()))
+        self._pending_rows += rows
+
+    def _submit(self) -> None:
+        while len(self._encoding) >= self._threads or (self._encoding and self._encoding[0][2].done()):
+            self._append_oldest()
+        file, rows = self._sizing.cut(self._row_limit(), self._pending_rows)
+        table = self._take(rows)
+        future = self._pool.submit(self._encode, table, self._last)
+        self._encoding.append((file, rows, future))
+        if self._sort:
+            self._last = table.slice(rows - 1).combine_chunks().to_batches()[0]
+
+    def _take(self, rows: int) -> pa.Table:
+        taken, left = [], rows
+        while left:
+            batch = self._pending.popleft()
+            if batch.num_rows > left:
+                self._pending.appendleft(batch.slice(left))
+                batch = batch.slice(0, left)
+            taken.append(batch)
+            left -= batch.num_rows
+        self._pending_rows -= rows
+        return pa.Table.from_batches(taken)
+
+    def _encode(self, rows: pa.Table, before: pa.RecordBatch | None) -> _Encoded:
+        """On a thread of the pool: check, count, encode."""
+        check, nans = OrderCheck(self._schema, self._sort), Counter[int]()
+        if before is not None:
+            check.update(before)
+        for batch in rows.to_batches():
+            check.update(batch)
+            nans.update(nan_counts(batch))
+        for position, column in enumerate(rows.columns):
+            if pa.types.is_dictionary(column.type):
+                small = compact(column)
+                rows = rows.set_column(position, rows.schema.field(position).with_type(small.type), small)
+        plain = self._dictionaries.without(rows)
+        part = encode(rows, self._options, sort=self._sort, plain=plain)
+        self._dictionaries.learn(rows, part)
+        return _Encoded(part, check.ok, nans)
+
+    def _append_oldest(self) -> None:
+        number, rows, future = self._encoding.popleft()
+        encoded = future.result()
+        self._sizing.encoded(rows, encoded.part.bytes, number)
+        if self._file is not None and self._file.number != number:
+            self._close_file()
+        file = self._file or self._open_file(number)
+        with _disk_errors(file.location):
+            file.stitched.append(encoded.part)
+        file.in_order &= encoded.in_order
+        file.nans.update(encoded.nans)
+        self._progress(rows)
+
+    def _open_file(self, number: int) -> _OutputFile:
+        location = self._locate(number)
+        filesystem, path = self._resolve(location)
         if not isinstance(filesystem, fs.LocalFileSystem):
-            raise Refused(f"files can be written to local disks only, not to {self.location}")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        self.sink = open(path, "xb")  # noqa: SIM115
-        self.paths.append(path)
-        self.rows, self.in_order, self.nans = 0, True, Counter[int]()
-        self.writer = open_writer(
-            self.sink, self.schema, self.options, sort=self.sort, footer_metadata=self.footer_metadata
-        )
+            raise Refused(f"files can be written to local disks only, not to {location}")
+        with _disk_errors(location):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            sink = open(path, "xb")  # noqa: SIM115 (closed by _close_file or abort)
+            self._paths.append(path)
+            self._file = _OutputFile(number, location, path, sink, StitchedFile(sink))
+        return self._file
 
-    def _close(self) -> None:
-        if self.sink is None:
+    def _close_file(self) -> None:
+        if self._file is None:
             return
-        self.writer.close()
-        self.sink.close()
-        self.sink = None
-        self.staged.append(
+        file = self._file
+        with _disk_errors(file.location):
+            size = file.stitched.finish(self._metadata)
+            file.sink.close()
+        self._file = None
+        self._staged.append(
             {
-                "file_path": self.location,
-                "file_size_in_bytes": os.path.getsize(self.paths[-1]),
-                "record_count": self.rows,
-                "sorted": bool(self.sort) and self.in_order,
-                "nan_value_counts": list(self.nans.items()),
+                "file_path": file.location,
+                "file_size_in_bytes": size,
+                "record_count": file.stitched.row_count,
+                "sorted": bool(self._sort) and file.in_order,
+                "nan_value_counts": sorted(file.nans.items()),
             }
         )
+
+
+@contextlib.contextmanager
+def _disk_errors(location: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL_DISK:
+            raise NoSpace(f"no space left while writing {location}", hint="free disk space and run it again") from error
+        raise

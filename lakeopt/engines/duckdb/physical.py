@@ -29,15 +29,21 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class PhysicalGroup:
-    """Files that hold the same columns in the same order, and lack the same ones with the same constants."""
+    """Files that hold the same columns in the same order, and lack the same ones with the same constants.
+
+    ``decoded_bytes`` is their size before compression, as their footers say.
+    """
 
     paths: tuple[str, ...]
     columns: tuple[Stored, ...]
+    decoded_bytes: int = 0
     constants: Mapping[int, Any] = field(default_factory=dict)
+    row_limit: int | None = None
 
     def relation(self) -> str:
         """FROM clause: columns p0, p1 … by position, so that no name of a file has to be spelt."""
-        return read_parquet(self.paths, len(self.columns))
+        source = read_parquet(self.paths, len(self.columns))
+        return source if self.row_limit is None else f"(SELECT * FROM {source} LIMIT {self.row_limit})"
 
 
 def read_parquet(paths: Sequence[str], column_count: int) -> str:
@@ -53,15 +59,18 @@ def physical_groups(scan: Scan, paths: Mapping[str, str], connection: duckdb.Duc
     :raises Refused: files without field ids in a table without a name mapping.
     """
     groups: dict[Any, list[str]] = {}
+    sizes: dict[str, int] = {}
     for location in scan.files.column("file_path").to_pylist():
         constants = tuple(sorted(scan.constants.get(location, {}).items()))
-        key = (_footer_key(location, paths[location]), repr(constants))
+        schema, sizes[location] = _footer(location, paths[location])
+        key = (schema, repr(constants))
         groups.setdefault(key, []).append(location)
     found = []
     for locations in groups.values():
         members = tuple(paths[location] for location in locations)
         columns = _columns(locations[0], members[0], scan, connection)
-        found.append(PhysicalGroup(members, columns, scan.constants.get(locations[0], {})))
+        decoded = sum(sizes[location] for location in locations)
+        found.append(PhysicalGroup(members, columns, decoded, scan.constants.get(locations[0], {})))
     return found
 
 
@@ -72,10 +81,12 @@ def _open(location: str, path: str) -> pq.ParquetFile:
         raise data_file_error(location, error) from error
 
 
-def _footer_key(location: str, path: str) -> str:
-    """The Parquet schema as text: names, types, repetition and field ids at every depth."""
+def _footer(location: str, path: str) -> tuple[str, int]:
+    """The Parquet schema as text (names, types, repetition, field ids at every depth), and bytes uncompressed."""
     with _open(location, path) as file:
-        return str(file.schema).partition("\n")[2]
+        footer = file.metadata
+        decoded = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
+        return str(file.schema).partition("\n")[2], decoded
 
 
 def _columns(location: str, path: str, scan: Scan, connection: duckdb.DuckDBPyConnection) -> tuple[Stored, ...]:

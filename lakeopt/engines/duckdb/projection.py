@@ -16,7 +16,7 @@ from lakeopt.model.scan import FIELD_ID
 SortKey = Sequence[tuple[str, bool, bool]]
 
 
-def query(schema: pa.Schema, groups: Sequence[PhysicalGroup], defaults: Mapping[int, Any], sort: SortKey) -> str:
+def query(schema: pa.Schema, groups: Sequence[PhysicalGroup], defaults: Mapping[int, Any], sort: SortKey = ()) -> str:
     """The rows of all files as columns c0, c1 … of the table's types, in the order of the sort key.
 
     :raises Refused: a stored type cannot become the table's type without loss.
@@ -33,7 +33,8 @@ def query(schema: pa.Schema, groups: Sequence[PhysicalGroup], defaults: Mapping[
 
 
 def order_by(schema: pa.Schema, sort: SortKey) -> str:
-    """ORDER BY list by the Iceberg spec's comparison, which DuckDB's is too but for the sign of zero.
+    """ORDER BY list, empty if nothing is to be sorted, by the Iceberg spec's comparison, which DuckDB's is too but
+    for the sign of zero.
 
     :raises UnknownName: no such column.
     :raises UsageError: the column is nested.

@@ -1,0 +1,76 @@
+"""Where to cut a stream of rows into row groups and files, so that files have their target size on disk.
+
+Row groups are encoded by several threads at once, so a cut has to be decided before the sizes of the latest row
+groups are known: what is not known yet is estimated by the rate (bytes a row) of what was encoded last.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+#: A file that is over its target by less than this share is better than a small file beside it.
+SPREAD = 0.08
+#: What is left of a file below this share of its goal is not worth a row group.
+FULL = 0.03
+
+
+@dataclass(slots=True)
+class Sizing:
+    """The cuts of one stream. ``expected_rows`` (a hint, 0 if unknown) lets the last files share what is left.
+
+    >>> sizing = Sizing(target_bytes=1000, expected_rows=2100)
+    >>> sizing.encoded(100, 100)
+    >>> [sizing.cut(600) for _ in range(4)]
+    [(0, 525), (0, 525), (1, 525), (1, 525)]
+    """
+
+    target_bytes: int
+    expected_rows: int = 0
+    rate: float | None = None
+    file: int = 0
+    goal: float = 0.0
+    cut_rows: int = 0
+    file_rows: int = 0
+    known_rows: int = 0
+    known_bytes: int = 0
+
+    def rows_wanted(self, limit: int) -> int:
+        """Rows of the next row group, at most ``limit`` and a little."""
+        if self.rate is None:
+            return limit
+        if self.goal == 0.0 or self._room() < FULL * self.goal / self.rate:
+            self._next_file()
+        room, left = self._room(), self.expected_rows - self.cut_rows
+        rows = left if 0 < left <= room * (1 + SPREAD) else room
+        return max(1, math.ceil(rows / max(1, math.ceil(rows / limit - FULL))))
+
+    def cut(self, limit: int, available: int | None = None) -> tuple[int, int]:
+        """Take the next row group: the number of its file and its rows."""
+        rows = self.rows_wanted(limit)
+        rows = rows if available is None else min(rows, available)
+        self.cut_rows += rows
+        self.file_rows += rows
+        return self.file, rows
+
+    def encoded(self, rows: int, size: int, file: int | None = None) -> None:
+        """Learn the size of an encoded row group; ``file`` if it is part of a file and not a trial."""
+        self.rate = max(size / rows, 1e-9)
+        if file == self.file:
+            self.known_rows += rows
+            self.known_bytes += size
+
+    def _room(self) -> float:
+        """Rows that the file under way still takes."""
+        assert self.rate is not None
+        return (self.goal - self.known_bytes) / self.rate - (self.file_rows - self.known_rows)
+
+    def _next_file(self) -> None:
+        if self.goal:
+            self.file += 1
+        self.file_rows = self.known_rows = self.known_bytes = 0
+        assert self.rate is not None
+        left = (self.expected_rows - self.cut_rows) * self.rate
+        whole = math.floor(left / self.target_bytes)
+        spread = whole >= 1 and left / whole <= self.target_bytes * (1 + SPREAD)
+        self.goal = left / whole if spread else float(self.target_bytes)
