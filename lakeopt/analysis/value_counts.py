@@ -60,5 +60,5 @@ class ValueCounts:
             raise Refused(
                 f"column {self.name!r} has more than {merged.num_rows:,} different values, "
                 f"too many to count within {format_size(self.memory_bytes)}",
-                hint="allow more with --memory, or leave out --exact",
+                hint="allow more with LAKEOPT_MEMORY (or memory in lakeopt.toml), or leave out --exact",
             )

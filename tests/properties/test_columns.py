@@ -54,7 +54,7 @@ def test_too_many_values_for_the_memory_are_refused_with_the_column_named() -> N
     counts.add(pa.array(range(100_000)))
     with pytest.raises(Refused, match="'id' has more than 100,000 different values") as refused:
         counts.counts()
-    assert "--memory" in str(refused.value.hint)
+    assert "LAKEOPT_MEMORY" in str(refused.value.hint)
 
 
 def known_columns(count: int = 60_000) -> pa.Table:
