@@ -162,3 +162,26 @@ class BenchReport(Document):
     storage: StorageComparison
     hot_speedup: float | None  # geometric mean over queries that ran on both sides with equal answers
     rewrite_seconds: float | None
+
+
+@dataclass(frozen=True)
+class DemoReport(Document):
+    """What the demo showed: one table as it landed, with its small files merged, and rewritten into a layout.
+
+    ``ratio`` is to the merged files, the same rows in arrival order with the same codec; ``ratio_to_landed`` to
+    the small files. ``directory`` is null where the warehouse was removed.
+    """
+
+    kind: ClassVar[str] = "demo_report"
+    table: str
+    directory: str | None
+    layout: Layout
+    landed: SideStorage
+    merged: SideStorage
+    rewritten: SideStorage
+    ratio: float
+    ratio_to_landed: float
+    verification: Verification
+    queries: tuple[QueryComparison, ...]
+    hot_speedup: float | None
+    elapsed_seconds: float

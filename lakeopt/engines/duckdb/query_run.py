@@ -18,7 +18,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from lakeopt.engines._counting_reads import CountingFileSystem, scanned
 from lakeopt.engines.duckdb.connection import connect
 from lakeopt.engines.duckdb.view import create_views
 
@@ -103,6 +102,8 @@ def _first_run(job: Job, side: Job, connection: duckdb.DuckDBPyConnection) -> di
 
 
 def _count_side(job: Job, side: Job) -> dict[str, Any]:
+    from lakeopt.engines._counting_reads import CountingFileSystem, scanned  # not needed, and not paid for, elsewhere
+
     filesystem = CountingFileSystem()
     with closing(_connect(job)) as connection:
         connection.register_filesystem(filesystem)

@@ -57,6 +57,17 @@ def land(
     return join_identifier((catalog_name, *identifier))
 
 
+def create_branch(catalog_name: str, identifier: tuple[str, ...], branch: str) -> None:
+    """A branch that begins where ``main`` is.
+
+    :raises UnknownName: no such catalog or table.
+    """
+    table = catalog.load(catalog.connect(catalog_name), identifier)
+    head = table.current_snapshot()
+    if head is not None:
+        table.manage_snapshots().create_branch(head.snapshot_id, branch).commit()
+
+
 def _expire(table: Table) -> None:
     """Forget all snapshots but the newest ones; nobody else writes to a table that is only now made."""
     ids = [snapshot.snapshot_id for snapshot in sorted(table.metadata.snapshots, key=lambda s: s.sequence_number or 0)]
