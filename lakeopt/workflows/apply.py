@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import resource
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +22,7 @@ from lakeopt.model.result import RewriteResult, Verification
 from lakeopt.model.scan import StageRequest, WriterOptions
 from lakeopt.model.serde import to_json
 from lakeopt.tables.base import Committer, Table
+from lakeopt.tables.shield import shielded
 from lakeopt.units import parse_size
 from lakeopt.workflows import journal
 from lakeopt.workflows.plan import plan as make_plan
@@ -49,6 +50,7 @@ class _Run:
     staged: dict[int, pa.Table] = field(default_factory=dict)
     proofs: list[Verification] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    committed: bool = False
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -119,16 +121,25 @@ def apply(
     try:
         with spill_directory() as spill:
             _stage_and_prove(run, spill, log)
-        with run.timed("commit"):
-            snapshot_id = putter.commit(
-                table, plan, run.staged, on_snapshot_id=lambda number: log.write("committing", snapshot_id=str(number))
-            )
+        with shielded():  # a signal between the commit and its journal entry would discard files that are live
+            snapshot_id = _commit(run, log)
+            run.committed = True
+            result = _result(run, (str(snapshot_id),), time.perf_counter() - started)
+            log.write("committed", **journal.result_event(result))
     except BaseException as error:
         _give_up(run, log, error)
         raise
-    result = _result(run, (str(snapshot_id),), time.perf_counter() - started)
-    log.write("committed", **journal.result_event(result))
     return result
+
+
+def _commit(run: _Run, log: journal.JournalWriter) -> int:
+    with run.timed("commit"):
+        return run.committer.commit(
+            run.table,
+            run.plan,
+            run.staged,
+            on_snapshot_id=lambda number: log.write("committing", snapshot_id=str(number)),
+        )
 
 
 def _default_memory(settings: Settings) -> int:
@@ -214,12 +225,14 @@ def _request(run: _Run, group: FileGroup, scan: Any, spill: str, progress: Calla
 
 
 def _give_up(run: _Run, log: journal.JournalWriter, error: BaseException) -> None:
-    """Remove what was written, unless it may yet turn out to be committed; say so in the journal.
+    """Remove what was written, unless it is (or may yet turn out to be) committed; say so in the journal.
 
-    Signals wait meanwhile: a second Ctrl-C must not leave half of the files behind.
+    Signals wait meanwhile: a second Ctrl-C must not leave half of the files behind. The journal's own failure
+    must not take the place of the error that ended the run.
     """
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
+    with shielded(), contextlib.suppress(LakeoptError):
+        if run.committed:
+            return
         if isinstance(error, CommitOutcomeUnknown):
             log.write("unknown", error=str(error))
             return
@@ -228,8 +241,6 @@ def _give_up(run: _Run, log: journal.JournalWriter, error: BaseException) -> Non
         interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
         reason = str(error) if isinstance(error, LakeoptError) else f"{type(error).__name__}: {error}"
         log.write("interrupted" if interrupted else "failed", error=reason)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _result(run: _Run, snapshot_ids: tuple[str, ...], elapsed: float) -> RewriteResult:
