@@ -25,8 +25,8 @@ def names(kind: str) -> list[str]:
     True
     """
     spec = importlib.util.find_spec(kind)
-    assert spec is not None and spec.submodule_search_locations is not None, kind
-    found = (module.name for module in pkgutil.iter_modules(spec.submodule_search_locations))
+    assert spec is not None, kind
+    found = (module.name for module in pkgutil.iter_modules(spec.submodule_search_locations or ()))
     return sorted(name.replace("_", "-") for name in found if not name.startswith("_") and name != "base")
 
 

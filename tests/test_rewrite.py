@@ -130,6 +130,25 @@ def test_where_selects_files_and_keeps_every_row_of_them(lake: Lake, where: str)
     assert rows(lake.load("db.flights")) == before
 
 
+def test_rows_of_equal_key_stay_as_they_arrived(lake: Lake) -> None:
+    """Also where columns are named like DuckDB's own ``file_row_number`` and ``file_index``."""
+    schema = pa.schema([("key", pa.int32()), ("file_row_number", pa.int64()), ("file_index", pa.int32())])
+    table = lake.create("db.ties", schema)
+    for part in range(5):
+        place = pa.array(range(part * 1000, part * 1000 + 1000), pa.int64())
+        columns = [
+            pa.array([number % 3 for number in range(1000)], pa.int32()),
+            place,
+            pa.array([9] * 1000, pa.int32()),
+        ]
+        lake.append(table, pa.table(columns, schema=schema))
+    lakeopt.rewrite("lake.db.ties", sort_by=(SortField("key"),), memory_bytes=MEMORY)
+    after = lake.load("db.ties").scan().to_arrow()
+    pairs = list(zip(after["key"].to_pylist(), after["file_row_number"].to_pylist(), strict=True))
+    assert pairs == sorted(pairs)
+    assert len(pairs) == 5000
+
+
 def test_partitions_are_rewritten_apart(lake: Lake) -> None:
     table = lake.flights(days=3, partition=[("origin", "identity")])
     before = rows(table)

@@ -28,9 +28,7 @@ class Engine(Protocol):
         :raises Refused: a type or a storage that this engine cannot serve without loss.
         """
 
-    def fingerprint(
-        self, scan: Scan, *, threads: int, memory_bytes: int, by_column: bool = False
-    ) -> Fingerprint:
+    def fingerprint(self, scan: Scan, *, threads: int, memory_bytes: int, by_column: bool = False) -> Fingerprint:
         """Fingerprint of the multiset of rows of a scan, deletes applied.
 
         It shares neither decoder nor projection code with :meth:`stage`, else a reader's fault would prove

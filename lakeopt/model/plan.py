@@ -30,7 +30,7 @@ class SortField:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the rows of a table lie in its files. ``version`` is raised when the same words come to mean another order."""
+    """How rows lie in the files of a table. ``version`` is raised when the same words come to mean another order."""
 
     strategy: str
     columns: tuple[SortField, ...] = ()

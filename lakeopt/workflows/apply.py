@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import resource
 import time
@@ -189,17 +190,22 @@ def _advance(progress: Progress, before: int, total: int, rows: int) -> None:
 
 
 def _planned_files(run: _Run) -> dict[int, pa.Table]:
-    """The planned data files of each group, as the base snapshot lists them."""
+    """The planned data files of each group as the base snapshot lists them, in the plan's order: that of arrival."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     base = int(run.plan.base_snapshot_id or 0)
-    group_of = {file.path: group.group_id for group in run.plan.groups for file in group.data_files}
-    wanted = pa.array(group_of, type=pa.string())
-    parts = [part.filter(pc.is_in(part["file_path"], wanted)) for part in run.table.files(base)]
-    files = pa.concat_tables(parts)
-    groups = pa.array([group_of[path] for path in files["file_path"].to_pylist()], pa.int64())
-    return {group.group_id: files.filter(pc.equal(groups, group.group_id)) for group in run.plan.groups}
+    wanted = pa.array([file.path for group in run.plan.groups for file in group.data_files], pa.string())
+    files = pa.concat_tables(
+        [part.filter(pc.is_in(part["file_path"], wanted)) for part in run.table.files(base)]
+    ).combine_chunks()
+    place = pc.index_in(wanted, files["file_path"].combine_chunks())
+    ordered = files.take(place)
+    ends = itertools.accumulate(group.file_count for group in run.plan.groups)
+    return {
+        group.group_id: ordered.slice(end - group.file_count, group.file_count)
+        for group, end in zip(run.plan.groups, ends, strict=True)
+    }
 
 
 def _request(run: _Run, group: FileGroup, scan: Any, spill: str, progress: Callable[[int], None]) -> StageRequest:

@@ -16,20 +16,26 @@ from lakeopt.model.scan import FIELD_ID
 SortKey = Sequence[tuple[str, bool, bool]]
 
 
-def query(schema: pa.Schema, groups: Sequence[PhysicalGroup], defaults: Mapping[int, Any], sort: SortKey = ()) -> str:
-    """The rows of all files as columns c0, c1 … of the table's types, in the order of the sort key.
+#: More rows than one file holds, so that a place of arrival tells files apart.
+_FILE_ROWS = 2**40
+
+
+def query(
+    schema: pa.Schema, groups: Sequence[PhysicalGroup], defaults: Mapping[int, Any], *, arrival: bool = False
+) -> str:
+    """The rows of all files as columns c0, c1 … of the table's types; with ``arrival`` also their place in the scan.
 
     :raises Refused: a stored type cannot become the table's type without loss.
-    :raises UsageError: a sort column is unknown or nested.
     """
-    order = order_by(schema, sort)
     columns = [_column(field, groups, defaults) for field in schema]
     selects = []
     for number, group in enumerate(groups):
         terms = ", ".join(f"{sql[number]} AS c{position}" for position, sql in enumerate(columns))
+        if arrival:
+            first_file = sum(len(before.paths) for before in groups[:number])
+            terms += f", (file_index::BIGINT + {first_file}) * {_FILE_ROWS} + file_row_number AS arrival"
         selects.append(f"SELECT {terms} FROM {group.relation()}")
-    rows = " UNION ALL ".join(selects)
-    return f"SELECT * FROM ({rows}) ORDER BY {order}" if order else rows
+    return " UNION ALL ".join(selects)
 
 
 def order_by(schema: pa.Schema, sort: SortKey) -> str:

@@ -92,7 +92,9 @@ def _query(request: StageRequest, groups: list[PhysicalGroup], connection: duckd
         return every
     codes = enumerate_strings(connection, schema, every, query(schema, sample_of(groups), defaults))
     terms = [f"CAST(c{i} AS {codes[i]}) AS c{i}" if i in codes else f"c{i}" for i in range(len(schema))]
-    return f"SELECT {', '.join(terms)} FROM ({every}) ORDER BY {order_by(schema, request.sort)}"
+    # Rows of equal key stay as they arrived: what came together is alike, and search measured it so.
+    placed = query(schema, groups, defaults, arrival=True)
+    return f"SELECT {', '.join(terms)} FROM ({placed}) ORDER BY {order_by(schema, request.sort)}, arrival"
 
 
 def local_paths(scan: Scan) -> dict[str, str]:

@@ -33,7 +33,7 @@ def select(scan: Scan, groups: Sequence[PhysicalGroup], *, path: Callable[[str],
         rows = f"SELECT {', '.join(columns)} WHERE false"
     else:
         respelt = [replace(group, paths=tuple(map(path, group.paths))) for group in groups]
-        rows = query(scan.schema, respelt, scan.defaults, ())
+        rows = query(scan.schema, respelt, scan.defaults)
     terms = (
         f"{_named(field, f'c{position}', groups)} AS {quoted(field.name)}" for position, field in enumerate(scan.schema)
     )
