@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation
 
 from benchmarks.datasets import events, lineitem
 from benchmarks.lake import landed, rolled_back
@@ -48,7 +49,7 @@ def copy_seconds(files: list[str], folder: Path, repeat: int) -> dict[str, float
 def rewrite_cell(table: Table, options: list[str], memory: str) -> tuple[dict[str, Any], Run]:
     """One `lakeopt rewrite` as a user runs it; its result and the process's account."""
     command = [str(Path(sys.executable).with_name("lakeopt")), "rewrite", "bench." + ".".join(table.name()), *options]
-    command += ["--memory", memory, "--threads", THREADS, "--target-file-size", TARGET, "--yes", "--json", "--quiet"]
+    command += ["--memory", memory, "--threads", THREADS, "--target-file-size", TARGET, "--yes", "--json"]
     done = run(command)
     return json.loads(done.stdout), done
 
@@ -58,8 +59,10 @@ def measure_dataset(
 ) -> Iterator[dict[str, Any]]:
     """All cells of a data set; each rewrite starts from the table as it was landed."""
     table = landed(folder, dataset, scale, files)
-    base = table.current_snapshot()
-    assert base is not None
+    base = max(
+        (s for s in table.snapshots() if s.summary.operation == Operation.APPEND), key=lambda s: s.sequence_number
+    )
+    table = rolled_back(table, base.snapshot_id)
     paths = [path.removeprefix("file://") for path in table.inspect.files()["file_path"].to_pylist()]
     total = sum(Path(path).stat().st_size for path in paths)
     copies = copy_seconds(paths, folder, repeat)

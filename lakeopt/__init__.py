@@ -26,7 +26,12 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
+def function(name: str) -> Any:
+    """The public function of that name, from its home."""
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return function(name)
     raise AttributeError(f"module 'lakeopt' has no attribute {name!r}")
