@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 from pyiceberg import conversions
-from pyiceberg.types import BinaryType, DecimalType, StringType
+from pyiceberg.schema import Schema
+from pyiceberg.types import BinaryType, DecimalType, NestedField, StringType
 
-from lakeopt.tables.iceberg.column_bounds import single_value, truncated
+from lakeopt.model.scan import FIELD_ID
+from lakeopt.tables.iceberg.column_bounds import ordered, single_value, truncated
+from lakeopt.tables.iceberg.data_file import file_statistics
 
 TEXTS = st.lists(
     st.text(alphabet=st.sampled_from("aé\ud7ff\ue000\uffff\U0010ffff🚀"), max_size=6) | st.text(max_size=6), min_size=1
@@ -48,4 +53,19 @@ def test_decimals_as_pyiceberg_has_them(value: Decimal) -> None:
     unscaled = int(value.scaleb(3))
     expected = conversions.to_bytes(kind, value)
     assert single_value(kind, unscaled) == expected
-    assert single_value(kind, unscaled.to_bytes(9, "big", signed=True)) == expected
+    assert single_value(kind, ordered(kind, unscaled.to_bytes(9, "big", signed=True))) == expected
+
+
+@given(
+    st.sampled_from([DecimalType(9, 2), DecimalType(18, 2), DecimalType(25, 2)]),
+    st.lists(st.decimals(min_value=-1000, max_value=1000, places=2, allow_nan=False), min_size=1, max_size=8),
+)
+def test_decimals_of_both_signs_over_several_row_groups(kind: DecimalType, values: list[Decimal]) -> None:
+    field = pa.field("d", pa.decimal128(kind.precision, kind.scale), metadata={FIELD_ID: b"1"})
+    sink = pa.BufferOutputStream()
+    rows = pa.table([pa.array(values, field.type)], schema=pa.schema([field]))
+    pq.write_table(rows, sink, row_group_size=2, store_decimal_as_integer=True)
+    footer = pq.read_metadata(pa.BufferReader(sink.getvalue()))
+    found = file_statistics(footer, Schema(NestedField(1, "d", kind, required=False)), {}, {})
+    assert conversions.from_bytes(kind, found.lower_bounds[1]) == min(values)
+    assert conversions.from_bytes(kind, found.upper_bounds[1]) == max(values)

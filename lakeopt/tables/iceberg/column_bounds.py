@@ -39,10 +39,21 @@ _LITTLE_ENDIAN: dict[type[PrimitiveType], str] = {
 _SURROGATES = range(0xD800, 0xE000)
 
 
-def single_value(kind: PrimitiveType, raw: Any) -> bytes | None:
-    """A raw Parquet statistic as Iceberg binary; None for types that have no bounds here.
+def ordered(kind: PrimitiveType, raw: Any) -> Any:
+    """A raw Parquet statistic so that those of several row groups compare.
 
-    >>> single_value(IntegerType(), 1), single_value(DecimalType(9, 2), b"\\xff\\xff\\xff\\x83")
+    Decimals of more than 18 digits come as big-endian two's complement, where -1 would be above 1 byte by byte.
+
+    >>> ordered(DecimalType(20, 0), b"\\xff" * 9)
+    -1
+    """
+    return int.from_bytes(raw, "big", signed=True) if isinstance(kind, DecimalType) and isinstance(raw, bytes) else raw
+
+
+def single_value(kind: PrimitiveType, raw: Any) -> bytes | None:
+    """A raw Parquet statistic (:func:`ordered`) as Iceberg binary; None for types that have no bounds here.
+
+    >>> single_value(IntegerType(), 1), single_value(DecimalType(9, 2), -125)
     (b'\\x01\\x00\\x00\\x00', b'\\x83')
     """
     if form := _LITTLE_ENDIAN.get(type(kind)):
@@ -50,9 +61,8 @@ def single_value(kind: PrimitiveType, raw: Any) -> bytes | None:
     if isinstance(kind, BooleanType):
         return b"\x01" if raw else b"\x00"
     if isinstance(kind, DecimalType):
-        unscaled = int.from_bytes(raw, "big", signed=True) if isinstance(raw, bytes) else int(raw)
-        size = ((unscaled if unscaled >= 0 else ~unscaled).bit_length() + 8) // 8
-        return unscaled.to_bytes(size, "big", signed=True)
+        size = ((raw if raw >= 0 else ~raw).bit_length() + 8) // 8
+        return int(raw).to_bytes(size, "big", signed=True)
     if isinstance(kind, StringType | BinaryType | FixedType | UUIDType):
         return bytes(raw)
     return None

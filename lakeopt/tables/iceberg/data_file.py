@@ -10,11 +10,11 @@ import pyarrow as pa
 from pyiceberg.io.pyarrow import MetricModeTypes, StatisticsCollector, compute_statistics_plan
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.typedef import Record
-from pyiceberg.types import DoubleType, FloatType
+from pyiceberg.types import DoubleType, FloatType, PrimitiveType
 
 from lakeopt.errors import DataFileError
 from lakeopt.model.scan import FIELD_ID
-from lakeopt.tables.iceberg.column_bounds import single_value, truncated
+from lakeopt.tables.iceberg.column_bounds import ordered, single_value, truncated
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -31,14 +31,14 @@ class _Column:
     upper: Any = None
     bounded: bool = True
 
-    def add(self, chunk: pq.ColumnChunkMetaData) -> None:
+    def add(self, chunk: pq.ColumnChunkMetaData, kind: PrimitiveType) -> None:
         """Take one row group in. One that has values and no range leaves the whole file without bounds."""
         self.values += chunk.num_values
         statistics = chunk.statistics if chunk.is_stats_set else None
         nulls = statistics.null_count if statistics is not None and statistics.has_null_count else None
         self.nulls = None if nulls is None or self.nulls is None else self.nulls + nulls
         if statistics is not None and statistics.has_min_max:
-            low, high = statistics.min_raw, statistics.max_raw
+            low, high = ordered(kind, statistics.min_raw), ordered(kind, statistics.max_raw)
             self.lower = low if self.lower is None else min(self.lower, low)
             self.upper = high if self.upper is None else max(self.upper, high)
         elif nulls is None or nulls < chunk.num_values:
@@ -113,7 +113,7 @@ def file_statistics(
         for group in range(footer.num_row_groups):
             chunk = footer.row_group(group).column(position)
             size += chunk.total_compressed_size
-            column.add(chunk)
+            column.add(chunk, mode.iceberg_type)
         made.column_sizes[field_id] = size
         _record(made, field_id, mode, column, nan_value_counts.get(field_id))
     return made
