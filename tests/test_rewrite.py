@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -13,8 +15,9 @@ from pyiceberg.table import Table
 
 import lakeopt
 from lakeopt.config import load_settings
-from lakeopt.errors import ConfigurationError, StalePlan, UnknownName, UsageError
+from lakeopt.errors import ConfigurationError, Stale, StalePlan, UnknownName, Unreachable, UsageError
 from lakeopt.model.plan import RewritePlan, SortField
+from lakeopt.model.result import RewriteResult
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.state import state_location
@@ -202,6 +205,55 @@ def test_history_holds_plans_and_results_in_full(lake: Lake) -> None:
     assert done[0].plan["groups"][0]["data_files"]
     assert done[0].result is not None
     assert done[0].result["verification"]["matched"] is True
+
+
+def test_a_killed_run_stands_in_no_ones_way(lake: Lake) -> None:
+    """Not even in that of the same plan: its files may lie where it left them, its journal says what became of it."""
+    table = lake.flights(days=6)
+    before = rows(table)
+    saved = lake.root / "plan.json"
+    saved.write_text(to_json(lakeopt.plan("lake.db.flights", strategy="sort", sort_by=KEY)))
+    died = (
+        "import os, lakeopt, pathlib; from lakeopt.model.serde import from_json;"
+        "from lakeopt.model.plan import RewritePlan;"
+        f"plan = from_json(RewritePlan, pathlib.Path({str(saved)!r}).read_text());"
+        "lakeopt.apply(plan, memory_bytes=10**9, progress=lambda phase, *_: phase == 'proving' and os._exit(9))"
+    )
+    assert subprocess.run([sys.executable, "-c", died], check=False).returncode == 9
+    assert [entry.status for entry in lakeopt.history("lake.db.flights").entries] == ["interrupted"]
+    lakeopt.apply(from_json(RewritePlan, saved.read_text()), memory_bytes=MEMORY)
+    assert [entry.status for entry in lakeopt.history("lake.db.flights").entries] == ["committed"]
+    assert rows(lake.load("db.flights")) == before
+
+
+def test_two_runs_of_one_plan_do_not_touch_each_others_files(lake: Lake) -> None:
+    table = lake.flights(days=6)
+    before = rows(table)
+    decided = lakeopt.plan("lake.db.flights", strategy="sort", sort_by=KEY)
+    inner: list[RewriteResult] = []
+
+    def overtake(phase: str, done: int, total: int) -> None:
+        if phase == "proving" and not inner:
+            inner.append(lakeopt.apply(decided, memory_bytes=MEMORY))
+
+    with pytest.raises(Stale):
+        lakeopt.apply(decided, memory_bytes=MEMORY, progress=overtake)
+    assert inner[0].snapshot_ids
+    assert rows(lake.load("db.flights")) == before
+    assert [entry.status for entry in lakeopt.history("lake.db.flights").entries] == ["committed"]
+
+
+def test_a_commit_that_is_not_journalled_is_still_said_to_be_committed(lake: Lake) -> None:
+    before = rows(lake.flights(days=3))
+    journal = lake.warehouse / "_lakeopt"
+    decided = lakeopt.plan("lake.db.flights", strategy="sort", sort_by=KEY)
+    opened = open_table("lake.db.flights")
+    place = journal / "journal" / opened.uuid / decided.plan_id
+    (place / "0004-committed.json.part").mkdir(parents=True)  # nothing can be written there
+    with pytest.raises(Unreachable, match="committed as snapshot"):
+        lakeopt.apply(decided, memory_bytes=MEMORY)
+    assert rows(lake.load("db.flights")) == before
+    assert lake.load("db.flights").current_snapshot().summary.operation.value == "replace"  # type: ignore[union-attr]
 
 
 def test_state_directory_never_lies_in_the_table(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 import resource
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lakeopt import __version__, registry
 from lakeopt.config import Settings, load_settings
 from lakeopt.engines.base import Engine
-from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError
+from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError, Unreachable
 from lakeopt.model.plan import FileGroup, RewritePlan
 from lakeopt.model.result import RewriteResult, Verification
 from lakeopt.model.scan import StageRequest, WriterOptions
@@ -39,7 +40,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class _Run:
-    """What one apply holds on to while it works."""
+    """What one apply holds on to while it works.
+
+    ``token`` tells its files from those of another run of the same plan, which may have been killed or still be on.
+    """
 
     plan: RewritePlan
     table: Table
@@ -52,6 +56,7 @@ class _Run:
     proofs: list[Verification] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     committed: bool = False
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -126,7 +131,7 @@ def apply(
             snapshot_id = _commit(run, log)
             run.committed = True
             result = _result(run, (str(snapshot_id),), time.perf_counter() - started)
-            log.write("committed", **journal.result_event(result))
+            _journal_commit(log, result)
     except BaseException as error:
         _give_up(run, log, error)
         raise
@@ -141,6 +146,14 @@ def _commit(run: _Run, log: journal.JournalWriter) -> int:
             run.staged,
             on_snapshot_id=lambda number: log.write("committing", snapshot_id=str(number)),
         )
+
+
+def _journal_commit(log: journal.JournalWriter, result: RewriteResult) -> None:
+    try:
+        log.write("committed", **journal.result_event(result))
+    except LakeoptError as error:
+        done = f"the rewrite is committed as snapshot {', '.join(result.snapshot_ids)}, but not in the journal"
+        raise Unreachable(f"{done}: {error}", hint=error.hint) from error
 
 
 def _default_memory(settings: Settings) -> int:
@@ -216,7 +229,7 @@ def _request(run: _Run, group: FileGroup, scan: Any, spill: str, progress: Calla
         writer=WriterOptions.from_mapping(plan.writer),
         target_file_bytes=plan.target_file_bytes,
         locate=lambda number: table.new_data_location(
-            group, f"{plan.plan_id}-{group.group_id:05d}-{number:05d}.parquet"
+            group, f"{plan.plan_id}-{run.token}-{group.group_id:05d}-{number:05d}.parquet"
         ),
         memory_bytes=run.memory_bytes,
         threads=run.threads,

@@ -3,17 +3,15 @@
 ``<state dir>/journal/<table uuid>/<plan id>/<nnnn>-<event>.json``, events in this order:
 ``started`` (with the whole plan), ``staged`` (a group's files are written and proved), ``committing`` (with the
 snapshot id, before the first attempt), then one of ``committed`` (with the whole result), ``failed``,
-``interrupted`` or ``unknown``; a later run that can tell what became of ``unknown`` adds the end.
+``interrupted`` or ``unknown``; a later run that can tell what became of ``unknown`` adds the end. A run that was
+killed wrote no end: it counts as interrupted, or as unknown where it may have been committed.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from lakeopt.config import Settings, load_settings
@@ -22,10 +20,11 @@ from lakeopt.model.plan import Layout, RewritePlan
 from lakeopt.model.result import History, HistoryEntry, RewriteResult
 from lakeopt.model.serde import from_data, to_data
 from lakeopt.tables.base import Table
+from lakeopt.workflows.processes import has_ended, process_identity
 from lakeopt.workflows.state import read_objects, state_location, write_object
 
-#: Status that an entry has after its last event.
-_STATUS = {"started": "running", "staged": "running", "committing": "running"}
+#: Status of an entry whose process was killed after this event; while the process lives it is running.
+_KILLED = {"started": "interrupted", "staged": "interrupted", "committing": "unknown"}
 
 
 def now() -> str:
@@ -54,18 +53,6 @@ def start(table: Table, plan: RewritePlan, command: str, settings: Settings) -> 
     writer = JournalWriter(table, location, count=len(read_objects(table, location)))
     writer.write("started", command=command, plan=to_data(plan), process=process_identity())
     return writer
-
-
-def process_identity() -> dict[str, str | int]:
-    """What tells a later run on this host whether this process still lives: boot id, pid and its start time."""
-    stat = Path("/proc/self/stat")
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "boot_id": boot.read_text().strip() if boot.exists() else "",
-        "start_time": stat.read_text().rpartition(")")[2].split()[19] if stat.exists() else "",
-    }
 
 
 def history(table: str | Table, *, settings: Settings | None = None) -> History:
@@ -99,16 +86,15 @@ def unresolved(table: Table, settings: Settings) -> list[tuple[JournalWriter, in
 
 
 def _entry(plan_id: str, events: list[Mapping[str, Any]]) -> HistoryEntry:
-    first, last = events[0], events[-1]
+    first, last = events[0], next((event for event in events if event["event"] == "committed"), events[-1])
     plan, result = first.get("plan"), last.get("result")
-    ended = last["event"] not in _STATUS
     snapshots = result["snapshot_ids"] if result else [e["snapshot_id"] for e in events if e["event"] == "committing"]
     return HistoryEntry(
         plan_id=plan_id,
         command=first.get("command", ""),
-        status=_STATUS.get(last["event"], last["event"]),
+        status=_status(events, last),
         started_at=first["at"],
-        ended_at=last["at"] if ended else None,
+        ended_at=None if last["event"] in _KILLED else last["at"],
         layout=_layout(plan),
         snapshot_ids=tuple(dict.fromkeys(snapshots)),
         bytes_before=result["bytes_before"] if result else None,
@@ -117,6 +103,13 @@ def _entry(plan_id: str, events: list[Mapping[str, Any]]) -> HistoryEntry:
         plan=plan,
         result=result,
     )
+
+
+def _status(events: list[Mapping[str, Any]], last: Mapping[str, Any]) -> str:
+    if last["event"] not in _KILLED:
+        return str(last["event"])
+    process = [event["process"] for event in events if "process" in event][-1:]
+    return _KILLED[last["event"]] if process and has_ended(process[0]) else "running"
 
 
 def _layout(plan: Mapping[str, Any] | None) -> Layout | None:

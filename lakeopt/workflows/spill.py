@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from lakeopt.workflows.processes import start_time
 
 _PREFIX = "lakeopt-spill-"
 
@@ -14,12 +17,10 @@ _PREFIX = "lakeopt-spill-"
 @contextlib.contextmanager
 def spill_directory() -> Iterator[str]:
     """A new folder below the system's temporary folder (``TMPDIR``), for the time of the block."""
-    import psutil
-
-    me = psutil.Process()
+    pid = os.getpid()
     root = Path(tempfile.gettempdir())
     _remove_dead(root)
-    name = tempfile.mkdtemp(prefix=f"{_PREFIX}{me.pid}-{int(me.create_time())}-", dir=root)
+    name = tempfile.mkdtemp(prefix=f"{_PREFIX}{pid}-{start_time(pid)}-", dir=root)
     try:
         yield name
     finally:
@@ -28,16 +29,7 @@ def spill_directory() -> Iterator[str]:
 
 def _remove_dead(root: Path) -> None:
     """Remove the folders of runs whose process (pid and start time) is gone."""
-    import psutil
-
     for folder in root.glob(f"{_PREFIX}*"):
         pid, _, rest = folder.name.removeprefix(_PREFIX).partition("-")
-        started = rest.partition("-")[0]
-        try:
-            alive = int(psutil.Process(int(pid)).create_time()) == int(started)
-        except (psutil.NoSuchProcess, ValueError):
-            alive = False
-        except psutil.AccessDenied:
-            alive = True
-        if not alive:
+        if not pid.isdecimal() or start_time(int(pid)) != rest.partition("-")[0]:
             shutil.rmtree(folder, ignore_errors=True)
