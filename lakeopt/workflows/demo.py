@@ -17,6 +17,7 @@ from lakeopt.model.sort_fields import format_sort_fields
 from lakeopt.model.table import TableProfile
 from lakeopt.tables.base import Table
 from lakeopt.units import format_duration, format_size
+from lakeopt.workflows.demo_data import flights
 from lakeopt.workflows.demo_lake import MERGED, QUERIES, demo_lake, land_events, land_flights
 
 #: Takes each step as it is done: a line of text, or a value that is shown as its own command shows it.
@@ -62,9 +63,10 @@ def demo(
     :raises UsageError: the directory is not empty.
     """
     started = time.monotonic()
+    rows = flights()
     with demo_lake(directory) as (folder, variables):
         say(f"A warehouse of local files in {folder}; no service, and your own catalogs are not touched.")
-        shown = _Demo(say, land_flights(days), runs)
+        shown = _Demo(say, land_flights(rows, days), runs)
         say(f"Landed the flights that left New York in 2013, one append a day ({_since(started)}).")
         _look(shown)
         advice = _advise(shown)

