@@ -1,57 +1,336 @@
-"""The DuckDB engine's staging step: what it writes equals what it read, by field id, in the right order."""
+"""The DuckDB engine's staging step: what other suites do not ask of every engine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Sequence
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from pyarrow import fs
+from scans import field, position_deletes, scan_of, table, write
 
 from lakeopt.engines.duckdb import ENGINE
-from lakeopt.model.scan import Scan, StageRequest, WriterOptions, files_schema
+from lakeopt.engines.duckdb.budget import batch_rows, check_disk, divide
+from lakeopt.engines.duckdb.failures import explain
+from lakeopt.errors import DataFileError, NoSpace, Refused, UnknownName, UsageError, WorkFailed
+from lakeopt.model.scan import Scan, StageRequest, WriterOptions
+
+ID = field("id", pa.int64(), 1)
 
 
-def field(name: str, kind: pa.DataType, field_id: int, nullable: bool = True) -> pa.Field:
-    return pa.field(name, kind, nullable, {b"PARQUET:field_id": str(field_id).encode()})
+def request_of(scan: Scan, root: Path, sort: Sequence[tuple[str, bool, bool]] = (), **more: Any) -> StageRequest:
+    given = {
+        "target_file_bytes": 1 << 30,
+        "memory_bytes": 1 << 30,
+        "threads": 2,
+        "temp_dir": str(root / "spill"),
+        "writer": WriterOptions(level=1),
+    } | more
+    return StageRequest(scan, tuple(sort), locate=lambda n: (root / "out" / f"{n:05d}.parquet").as_uri(), **given)
 
 
-def scan_of(paths: Sequence[Path], schema: pa.Schema, **more: Any) -> Scan:
-    rows = []
-    for path in paths:
-        size, count = path.stat().st_size, pq.read_metadata(path).num_rows
-        rows.append(dict(content=0, file_path=path.as_uri(), file_format="PARQUET", spec_id=0, partition="{}",
-                         record_count=count, file_size_in_bytes=size))  # fmt: skip
-    return Scan(schema, pa.Table.from_pylist(rows, schema=files_schema()), resolve=fs.FileSystem.from_uri, **more)
+def read_back(staged: pa.Table) -> pa.Table:
+    return pa.concat_tables(pq.read_table(fs.FileSystem.from_uri(uri)[1]) for uri in staged["file_path"].to_pylist())
 
 
-def request_of(
-    scan: Scan, root: Path, sort: Sequence[tuple[str, bool, bool]] = (), options: Mapping[str, Any] | None = None,
-    target: int = 1 << 30, **more: Any,
-) -> StageRequest:  # fmt: skip
-    given = {"memory_bytes": 1_000_000_000, "threads": 2, "temp_dir": str(root / "spill")} | more
-    return StageRequest(
-        scan, tuple(sort), WriterOptions(level=3, **(options or {})), target,
-        lambda n: (root / "out" / f"{n:05d}.parquet").as_uri(), **given,
-    )  # fmt: skip
+def events(root: Path, rows: int, files: int) -> Scan:
+    """A log with names of very different weight, alike in their first 20 characters, and text that never repeats."""
+    instant = pa.timestamp("us", "UTC")
+    schema = pa.schema([ID, field("name", pa.string(), 2), field("at", instant, 3), field("t", pa.string(), 4)])
+    rng = np.random.default_rng(5)
+    paths = []
+    for number in range(files):
+        names = np.where(rng.random(rows) < 0.6, 0, rng.integers(0, 40, rows))
+        part = table(
+            schema,
+            id=np.arange(number * rows, (number + 1) * rows),
+            name=[None if n == 7 else f"a name of twenty chars {n}" for n in names],
+            at=pa.array(rng.integers(0, 10**15, rows)).cast(pa.timestamp("us", "UTC")),
+            t=[rng.bytes(12).hex() for _ in range(rows)],
+        )
+        paths.append(write(root / "in" / f"{number}.parquet", part))
+    return scan_of(schema, paths)
 
 
-def read_back(staged: pa.Table) -> list[pa.Table]:
-    return [pq.read_table(fs.FileSystem.from_uri(uri)[1]) for uri in staged["file_path"].to_pylist()]
+def test_a_sort_is_in_order_across_files_and_keeps_every_row(tmp_path: Path) -> None:
+    scan = events(tmp_path, 30_000, 4)
+    options = WriterOptions(level=1, row_group_rows=6_000)
+    sort = [("name", True, True), ("at", False, True)]
+    told: list[int] = []
+    staged = ENGINE.stage(
+        request_of(scan, tmp_path, sort, target_file_bytes=400_000, writer=options, progress=told.append)
+    )
+    assert staged.num_rows > 6
+    assert all(staged["sorted"].to_pylist())
+    assert sum(told) == 120_000
+    found = read_back(staged)
+    keys = list(zip(found["name"].to_pylist(), found["at"].cast(pa.int64()).to_pylist(), strict=True))
+    ranked = [(name is not None, name or "", -at) for name, at in keys]
+    assert ranked == sorted(ranked)
+    assert sorted(found["id"].to_pylist()) == list(range(120_000))
+    before = pa.concat_tables(pq.read_table(path) for path in sorted((tmp_path / "in").iterdir()))
+    assert found.sort_by("id").equals(before.sort_by("id"))
 
 
-def test_rows_of_two_files_come_out_sorted(tmp_path: Path) -> None:
-    schema = pa.schema([field("a", pa.int64(), 1), field("b", pa.large_string(), 2)])
-    for number in range(2):
-        values = list(range(number, 2000, 2))
-        table = pa.table({"a": values, "b": [f"v{v}" for v in values]}, schema=schema)
-        pq.write_table(table, tmp_path / f"{number}.parquet")
-    scan = scan_of([tmp_path / "0.parquet", tmp_path / "1.parquet"], schema)
-    staged = ENGINE.stage(request_of(scan, tmp_path, [("a", False, False)]))
-    (table,) = read_back(staged)
-    assert table["a"].to_pylist() == list(range(1999, -1, -1))
-    assert table["b"].to_pylist() == [f"v{v}" for v in range(1999, -1, -1)]
-    assert staged.to_pylist()[0]["sorted"]
+def test_strings_of_few_values_survive_being_coded(tmp_path: Path) -> None:
+    """Values that an ENUM might confuse: empty, quotes, case, the zero character, beyond the basic plane."""
+    among = ["", "'", '"', "a", "A", "a\0", "é", "e\u0301", "￿", "🦆", None, "null", "NULL"]
+    schema = pa.schema([ID, field("s", pa.string(), 2)])
+    texts = [among[n % len(among)] for n in range(5_000)]
+    path = write(tmp_path / "a.parquet", table(schema, id=list(range(5_000)), s=texts))
+    staged = ENGINE.stage(request_of(scan_of(schema, [path]), tmp_path, [("s", True, False)]))
+    found = read_back(staged)
+    assert staged["sorted"].to_pylist() == [True]
+    assert {n: s for n, s in zip(*found.to_pydict().values(), strict=True)} == dict(enumerate(texts))  # noqa: C416
+    known = [s.encode() for s in found["s"].to_pylist() if s is not None]
+    assert known == sorted(known)
+
+
+def test_names_of_files_and_columns_may_be_anything(tmp_path: Path) -> None:
+    names = [
+        "file_row_number",
+        "file_index",
+        "filename",
+        "arrival",
+        "c0",
+        "p1",
+        "a.b",
+        "A.B",
+        'q"',
+        "s'",
+        "🦆",
+        "order",
+    ]
+    schema = pa.schema([field(name, pa.int64(), number) for number, name in enumerate(names, 1)])
+    paths = []
+    for number, name in enumerate(
+        ["x=1/%20 [a]*?.parquet", 'it\'s "q".parquet', "back\\slash 🦆.parquet", "x=1/%20 a.parquet"]
+    ):
+        columns = [[number * 100 + place] for place in range(len(names))]
+        paths.append(write(tmp_path / "in" / name, pa.Table.from_arrays([pa.array(c) for c in columns], schema=schema)))
+    scan = scan_of(schema, paths)
+    for sort in ((), [("file_row_number", False, True), ("A.B", True, True)]):
+        root = tmp_path / str(len(sort))
+        found = read_back(ENGINE.stage(request_of(scan, root, sort)))
+        assert found.column_names == names
+        assert [row["a.b"] for row in found.to_pylist()] == ([306, 206, 106, 6] if sort else [6, 106, 206, 306])
+        assert [row["file_index"] for row in found.sort_by("file_index").to_pylist()] == [1, 101, 201, 301]
+
+
+def test_values_at_the_ends_of_their_types_come_through(tmp_path: Path) -> None:
+    schema = pa.schema(
+        [
+            field("ts", pa.timestamp("us"), 1),
+            field("tz", pa.timestamp("us", "UTC"), 2),
+            field("d", pa.date32(), 3),
+            field("t", pa.time64("us"), 4),
+            field("n", pa.decimal128(38, 38), 5),
+        ]
+    )
+    ends = [-(2**63) + 1, -(2**62), -1, 0, 2**62, 2**63 - 1]
+    rows = table(
+        schema,
+        ts=pa.array(ends).cast(pa.timestamp("us")),
+        tz=pa.array(ends).cast(pa.timestamp("us", "UTC")),
+        d=pa.array([-(2**31), -1, 0, 1, 2**31 - 2, 2**31 - 1], pa.int32()).cast(pa.date32()),
+        t=pa.array([0, 1, 86_399_999_999, None, 5, 6]).cast(pa.time64("us")),
+        n=[Decimal(digits).scaleb(-38, Context(prec=60)) for digits in (10**38 - 1, 1 - 10**38, 0, 1, -1, 5)],
+    )
+    path = write(tmp_path / "a.parquet", rows)
+    for sort in ((), [("ts", True, True)], [("tz", True, True)], [("d", True, True)]):
+        root = tmp_path / f"{len(sort)}{sort[0][0] if sort else ''}"
+        staged = ENGINE.stage(request_of(scan_of(schema, [path]), root, sort))
+        assert read_back(staged).equals(rows)
+        assert staged["sorted"].to_pylist() == [bool(sort)]
+
+
+def test_old_spellings_of_instants_and_uuids_are_read(tmp_path: Path) -> None:
+    """Spark's INT96 is an instant in UTC; writers without the annotation leave a UUID as 16 bytes."""
+    instants = pa.array([0, 1_600_000_000_123_456, None]).cast(pa.timestamp("us"))
+    held = pa.schema([field("at", pa.timestamp("us"), 1), field("u", pa.binary(16), 2)])
+    rows = table(held, at=instants, u=[bytes(range(16)), b"\xff" * 16, None])
+    path = write(tmp_path / "a.parquet", rows, use_deprecated_int96_timestamps=True)
+    schema = pa.schema([field("at", pa.timestamp("us", "UTC"), 1), field("u", pa.uuid(), 2)])
+    found = read_back(ENGINE.stage(request_of(scan_of(schema, [path]), tmp_path)))
+    assert found["at"].cast(pa.int64()).to_pylist() == [0, 1_600_000_000_123_456, None]
+    assert [u and u.bytes for u in found["u"].to_pylist()] == [bytes(range(16)), b"\xff" * 16, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (pa.int32(), 7),
+        (pa.float64(), float("nan")),
+        (pa.bool_(), True),
+        (pa.string(), "it's\0"),
+        (pa.decimal128(9, 2), Decimal("1.50")),
+        (pa.date32(), dt.date(1969, 12, 31)),
+        (pa.time64("us"), dt.time(1, 2, 3, 4)),
+        (pa.timestamp("us", "UTC"), dt.datetime(2024, 1, 1, tzinfo=dt.UTC)),
+        (pa.timestamp("us"), dt.datetime(1, 1, 1)),
+        (pa.binary(2), b"\0'"),
+        (pa.uuid(), bytes(range(16))),
+    ],
+)
+def test_a_column_that_files_lack_has_its_constant_else_its_default_else_null(
+    tmp_path: Path, kind: pa.DataType, value: Any
+) -> None:
+    paths = [write(tmp_path / f"{n}.parquet", table(pa.schema([ID]), id=[n])) for n in range(2)]
+    schema = pa.schema([ID, field("c", kind, 2), field("d", kind, 3), field("e", kind, 4)])
+    constants = {paths[1].as_uri(): {2: value}}
+    scan = scan_of(schema, paths, constants=constants, defaults={3: value})
+    found = read_back(ENGINE.stage(request_of(scan, tmp_path))).sort_by("id")
+    expected = pa.array([value], kind)
+    assert repr(found["c"].to_pylist()) == repr([None, expected[0].as_py()])
+    assert repr(found["d"].to_pylist()) == repr([expected[0].as_py()] * 2)
+    assert found["e"].null_count == 2
+
+
+def test_what_would_lose_values_is_refused(tmp_path: Path) -> None:
+    stored = [
+        (pa.int64(), pa.int32()),
+        (pa.float64(), pa.float32()),
+        (pa.decimal128(9, 3), pa.decimal128(9, 2)),
+        (pa.timestamp("us"), pa.timestamp("us", "UTC")),
+        (pa.timestamp("ns"), pa.timestamp("us")),
+        (pa.string(), pa.int32()),
+        (pa.list_(field("element", pa.int32(), 9)), pa.struct([field("x", pa.int32(), 9)])),
+    ]
+    for number, (held, wanted) in enumerate(stored):
+        path = write(tmp_path / f"{number}.parquet", pa.table([pa.nulls(1, held)], pa.schema([field("a.b", held, 1)])))
+        with pytest.raises(Refused, match=r"'a\.b'"):
+            ENGINE.stage(request_of(scan_of(pa.schema([field("a.b", wanted, 1)]), [path]), tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_this_engine_cannot_serve_is_refused(tmp_path: Path) -> None:
+    schema = pa.schema([ID, field("tags", pa.list_(field("element", pa.string(), 3)), 2)])
+    path = write(tmp_path / "a.parquet", table(schema, id=[1], tags=[["x"]]))
+    plain = scan_of(schema, [path])
+    deleted = scan_of(schema, [path], deletes=[position_deletes(tmp_path / "d.parquet", {path: [0]})])
+    remote = Scan(schema, plain.files, lambda _: (fs._MockFileSystem(), "a.parquet"))
+    bare = write(tmp_path / "bare.parquet", pa.table({"id": [1]}))
+    required = pa.schema([ID, field("r", pa.int32(), 9, nullable=False)])
+    for scan, sort, error, text in (
+        (deleted, [], Refused, "deletes"),
+        (remote, [], Refused, "local disk"),
+        (scan_of(schema, [bare]), [], Refused, "no field ids"),
+        (plain, [("tags", True, True)], UsageError, "'tags' cannot be sorted by"),
+        (plain, [("idd", True, True)], UnknownName, "'idd'"),
+        (scan_of(required, [path]), [], DataFileError, "required column 'r'"),
+    ):
+        with pytest.raises(error, match=text):
+            ENGINE.stage(request_of(scan, tmp_path, sort))
+
+
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
+    scan = events(tmp_path, 5_000, 3)
+    broken = tmp_path / "in" / "1.parquet"
+    whole = broken.read_bytes()
+    chunk = pq.read_metadata(broken).row_group(0).column(3)
+    start = (chunk.dictionary_page_offset or chunk.data_page_offset) + 60
+    for damaged in (whole[:start] + b"\xff" * 4_000 + whole[start + 4_000 :], whole[:-20] + b"\0" * 20, b""):
+        broken.write_bytes(damaged)
+        with pytest.raises(DataFileError, match=r"in/1\.parquet"):
+            ENGINE.stage(request_of(scan, tmp_path, [("id", True, True)]))
+    broken.unlink()
+    with pytest.raises(DataFileError, match=r"missing: .*in/1\.parquet"):
+        ENGINE.stage(request_of(scan, tmp_path))
+    assert not list(tmp_path.glob("out/*"))
+
+
+def _stage_for_long(scan: Scan, root: Path) -> None:
+    for number in range(100):
+        ENGINE.stage(request_of(scan, root / str(number), [("t", True, True)]))
+
+
+def test_an_interrupt_while_it_sorts_is_heard_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    scan = events(tmp_path, 60_000, 4)
+    timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        _stage_for_long(scan, tmp_path)
+    timer.join()
+    last = max((path for path in tmp_path.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    assert not list(last.glob("out/*"))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("fetch", "encode"))]
+
+
+@pytest.mark.parametrize(("limit", "error"), [(3_000_000, NoSpace)])
+def test_a_full_disk_while_writing_is_named(tmp_path: Path, limit: int, error: type[Exception]) -> None:
+    """In a process of its own, whose files may not grow beyond a limit."""
+    scan = events(tmp_path, 100_000, 2)
+    script = f"""
+        import resource, signal, sys
+        sys.path[:0] = {[str(Path(__file__).parent)]!r}
+        from pathlib import Path
+        from scans import scan_of
+        from test_duckdb_engine import ENGINE, request_of
+        import pyarrow.parquet as pq
+        root = Path({str(tmp_path)!r})
+        paths = sorted((root / "in").iterdir())
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+        try:
+            ENGINE.stage(request_of(scan_of(pq.read_schema(paths[0]), paths), root, [("t", True, True)]))
+        except Exception as error:
+            print(type(error).__name__)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == error.__name__, done.stderr
+    assert scan.files.num_rows == 2
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_too_little_disk_or_memory_is_said_before_the_start(tmp_path: Path) -> None:
+    with pytest.raises(NoSpace, match=r"of disk is needed under .*, .* is free"):
+        check_disk(str(tmp_path / "not" / "yet"), 1 << 60, str(tmp_path), 0)
+    with pytest.raises(UsageError, match="too little to rewrite") as caught:
+        divide(100_000_000, 2, 128 << 20, 1 << 40)
+    assert "--memory" in str(caught.value.hint)
+    assert batch_rows(100 * 1_000_000, 1_000_000) == 122_880
+    assert batch_rows(10**10, 1_000) == 2_048
+
+
+def test_shares_of_memory_fit_into_it() -> None:
+    for memory in (2_000_000_000, 5_000_000_000):
+        budget = divide(memory, 2, 128 << 20, 1 << 40)
+        assert memory / 5 < budget.duckdb_bytes < memory - 3 * budget.row_group_bytes
+
+
+@pytest.mark.parametrize(
+    ("raised", "said", "hint"),
+    [
+        (duckdb.OutOfMemoryException("could not allocate block of size 256.0 KiB"), WorkFailed, "raise --memory"),
+        (duckdb.OutOfMemoryException('failed to offload data block ... "max_temp_directory_size"'), NoSpace, "free"),
+        (duckdb.IOException("Could not write file: No space left on device"), NoSpace, "free"),
+        (duckdb.InvalidInputException("odd"), WorkFailed, None),
+    ],
+)
+def test_what_duckdb_says_becomes_one_plain_line(raised: duckdb.Error, said: type[Exception], hint: str | None) -> None:
+    error = explain(raised, {}, temp_dir="/spill", memory_bytes=10**9)
+    assert type(error) is said
+    assert hint in error.hint if hint and error.hint else hint is None
+    assert "\n" not in str(error)
+
+
+def test_discard_deletes_what_is_there(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", table(pa.schema([ID]), id=[1]))
+    scan = scan_of(pa.schema([ID]), [path])
+    staged = ENGINE.stage(request_of(scan, tmp_path))
     assert ENGINE.discard(staged, scan.resolve) == 1
+    assert ENGINE.discard(staged, scan.resolve) == 0
+    assert path.exists()

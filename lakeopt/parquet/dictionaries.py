@@ -14,7 +14,7 @@ from lakeopt.parquet.stitch import CHUNK_META, COLUMNS, ROW_GROUPS, EncodedRowGr
 PATH, ENCODING_STATS, PAGE_TYPE, ENCODING, PAGE_COUNT = 3, 13, 1, 2, 3
 DICTIONARY_PAGE, PLAIN = 2, 0
 
-SAMPLE_ROWS = 65_536
+SAMPLE_ROWS = 8_192
 
 
 class DictionaryChoice:

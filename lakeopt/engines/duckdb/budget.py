@@ -19,8 +19,8 @@ DUCKDB_OVERSHOOT = 1.1
 LEAST_DUCKDB_BYTES = 128 * 1024 * 1024
 #: An encoded row group and the buffer that it grows in, as a share of its rows in memory.
 ENCODED_SHARE = 0.5
-BATCH_BYTES = 8 * 1024 * 1024
-BATCH_ROWS = (2_048, 61_440)
+BATCH_BYTES = 16 * 1024 * 1024
+BATCH_ROWS = (2_048, 122_880)
 
 
 @dataclass(frozen=True, slots=True)

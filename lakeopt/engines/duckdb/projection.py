@@ -90,9 +90,18 @@ def _same(field: pa.Field, stored: Stored) -> bool:
     inner = _children(field.type)
     if not inner:
         return str(stored.duck) == sql_type(field.type, field.name)
-    return len(inner) == len(stored.children) and all(
-        _id(own) == child.field_id and _same(own, child) for own, child in zip(inner, stored.children, strict=True)
+    return (
+        stored.duck.id == _shape(field.type)
+        and len(inner) == len(stored.children)
+        and all(
+            _id(own) == child.field_id and _same(own, child) for own, child in zip(inner, stored.children, strict=True)
+        )
     )
+
+
+def _shape(kind: pa.DataType) -> str:
+    """What DuckDB calls this kind of nesting."""
+    return "struct" if pa.types.is_struct(kind) else "map" if pa.types.is_map(kind) else "list"
 
 
 def _children(kind: pa.DataType) -> list[pa.Field]:
@@ -124,7 +133,7 @@ class _Builder:
         kind = field.type
         if not _children(kind):
             return _cast(kind, stored, value, where)
-        shape = "struct" if pa.types.is_struct(kind) else "map" if pa.types.is_map(kind) else "list"
+        shape = _shape(kind)
         if stored.duck.id != shape:
             raise Refused(f"column {where!r} is a {shape} in the table and {stored.duck} in a data file")
         return {"struct": self._struct, "list": self._list, "map": self._map}[shape](kind, stored, value, where)

@@ -45,9 +45,14 @@ def stage(request: StageRequest) -> pa.Table:
 
 
 def _connect(request: StageRequest, memory_bytes: int) -> duckdb.DuckDBPyConnection:
-    # A bin-pack keeps the order of its files: rows that arrived together are read together.
+    """A bin-pack keeps the order of its files, since rows that arrived together are read together; decoding is then
+    the smaller half of the work, and encoders take the other threads.
+    """
     return connect(
-        memory_bytes=memory_bytes, threads=request.threads, temp_dir=request.temp_dir, keep_order=not request.sort
+        memory_bytes=memory_bytes,
+        threads=request.threads if request.sort else max(request.threads // 2, 1),
+        temp_dir=request.temp_dir,
+        keep_order=not request.sort,
     )
 
 
