@@ -8,11 +8,17 @@ import pytest
 from lake import Lake
 from pyiceberg.table import Table
 
+from lakeopt.config import load_settings
 from lakeopt.engines._counting_reads import CountingFileSystem, Read, counted, scanned
 from lakeopt.errors import DataFileError, Refused, UnknownName, UsageError
+from lakeopt.model.plan import SortField
 from lakeopt.model.result import BenchReport, QueryComparison
 from lakeopt.model.serde import from_json, to_json
+from lakeopt.model.workload import Workload
+from lakeopt.tables.open import open_table
+from lakeopt.workflows.apply import rewrite
 from lakeopt.workflows.bench import bench
+from lakeopt.workflows.last_rewrite import last_rewrite
 from lakeopt.workflows.queries import parse_queries
 
 ROWS, KEYS = 60_000, 500
@@ -132,10 +138,13 @@ def test_answers_that_differ_are_told(lake: Lake, change: str) -> None:
         "extra": pa.concat_tables([rows, rows.slice(0, 1)]),
     }[change]
     replace(table, other)
-    report = bench("lake.shop.sales", queries=QUERIES, before=before, runs=1, threads=2)
-    assert by_name(report)["all keys"].answers_match is False
+    every = Workload(QUERIES.source, QUERIES.queries[1:2])
+    report = bench("lake.shop.sales", queries=every, before=before, runs=1, threads=2)
+    assert report.queries[0].answers_match is False
+    assert report.hot_speedup is None
 
 
+@pytest.mark.slow
 def test_two_tables_with_renamed_columns_and_nested_fields(lake: Lake) -> None:
     rows = pa.table({"a": [1, 2, 3], "s": [{"x": 1}, {"x": 2}, None]})
     left, right = land(lake, rows, name="shop.left", files=1), land(lake, rows, name="shop.right", files=3)
@@ -177,6 +186,24 @@ def test_what_cannot_be_benched_is_refused(lake: Lake, tmp_path: Path) -> None:
         bench("lake.shop.sales", queries=QUERIES, before="main", runs=1)
 
 
+def test_the_default_sides_are_those_of_the_last_rewrite(lake: Lake) -> None:
+    landed = head(land(lake, sales()))
+    result = rewrite("lake.shop.sales", strategy="sort", sort_by=[SortField("key")])
+    one = Workload(QUERIES.source, QUERIES.queries[:1])
+    report = bench("lake.shop.sales", queries=one, runs=1, threads=1)
+    assert report.storage.before.label == landed
+    assert (report.storage.before.bytes, report.storage.after.bytes) == (result.bytes_before, result.bytes_after)
+    assert report.rewrite_seconds == result.elapsed_seconds
+    assert report.queries[0].answers_match is True
+    table = lake.load("shop.sales")
+    table.append(sales().slice(0, 10))
+    found = last_rewrite(open_table("lake.shop.sales"), int(head(table.refresh())), load_settings())
+    assert str(found.before) == landed
+    table.maintenance.expire_snapshots().by_id(int(landed)).commit()
+    with pytest.raises(UsageError, match="has expired"):
+        bench("lake.shop.sales", queries=one, runs=1)
+
+
 def test_a_table_with_deletes_is_refused(lake: Lake) -> None:
     rows = sales()
     table = lake.create("shop.sales", rows.schema)
@@ -187,6 +214,7 @@ def test_a_table_with_deletes_is_refused(lake: Lake) -> None:
         bench("lake.shop.sales", queries=QUERIES, before="main", runs=1)
 
 
+@pytest.mark.slow
 def test_a_query_that_takes_its_process_down_takes_nothing_else(lake: Lake) -> None:
     land(lake, sales(), files=1)
     hungry = parse_queries("SELECT list(a.note || b.note) FROM t AS a, t AS b; SELECT count(*) FROM t")
