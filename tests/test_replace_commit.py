@@ -21,6 +21,9 @@ from hand_rewrite import (
     write_staged,
 )
 from lake import Lake
+from pyiceberg.avro.encoder import BinaryEncoder
+from pyiceberg.avro.file import META_SCHEMA, AvroFileHeader
+from pyiceberg.avro.resolver import construct_writer
 from pyiceberg.manifest import ManifestEntryStatus
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
@@ -29,7 +32,10 @@ from pyiceberg.transforms import BucketTransform, IdentityTransform
 from lakeopt.errors import CommitConflict, DataFileError, ProofFailed, Refused, StalePlan, UnknownName, UsageError
 from lakeopt.model.plan import RewritePlan
 from lakeopt.tables.committer import committer
+from lakeopt.tables.iceberg.avro import MAGIC, read_blocks, read_header
+from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
 from lakeopt.tables.iceberg.table import IcebergTable
+from lakeopt.tables.open import open_table
 
 
 def check(table: Table, plan: RewritePlan) -> None:
@@ -359,6 +365,31 @@ def test_truncated_manifest_is_never_rewritten(lake: Lake) -> None:
     with pytest.raises(DataFileError, match="manifest"):
         commit(table, plan, staged)
     assert lake.load("db.t").current_snapshot().snapshot_id == table.current_snapshot().snapshot_id
+
+
+def test_a_manifest_that_names_no_codec_is_not_compressed(lake: Lake) -> None:
+    table = lake.create("db.t", pa.schema([("id", pa.int64())]))
+    files = [lake.data_file(table, pa.table({"id": [n]})) for n in range(4)]
+    table = lake.land(table, *files)
+    [manifest] = table.current_snapshot().manifests(table.io)
+    path = Path(manifest.manifest_path.removeprefix("file://"))
+    content = path.read_bytes()
+    decoder = StrictDecoder(content)
+    header = read_header(decoder)
+    blocks = list(read_blocks(decoder, header, len(content)))
+    with path.open("wb") as stream:
+        encoder = BinaryEncoder(stream)
+        meta = {key: value for key, value in header.meta.items() if key != "avro.codec"}
+        construct_writer(META_SCHEMA).write(encoder, AvroFileHeader(MAGIC, meta, header.sync))
+        for count, block in blocks:
+            encoder.write_int(count)
+            encoder.write_bytes(block)
+            encoder.write(header.sync)
+    plan = plan_for(table, files=files[:2])
+    commit(table, plan, stage(table, plan))
+    listed = pa.concat_tables(open_table("lake.db.t").files())
+    assert sum(listed["record_count"].to_pylist()) == 4
+    assert {file.file_path for file in files[2:]} < set(listed["file_path"].to_pylist())
 
 
 def test_rows_that_do_not_add_up(lake: Lake) -> None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from pyiceberg.avro.codecs import AVRO_CODEC_KEY
+from pyiceberg.avro.codecs.codec import Codec
 from pyiceberg.avro.decoder import BinaryDecoder
 from pyiceberg.avro.file import META_SCHEMA, SYNC_SIZE, AvroFileHeader
 from pyiceberg.avro.reader import IntegerReader, Reader
@@ -25,6 +26,9 @@ from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
 from lakeopt.errors import DataFileError, LakeoptError, Unreachable
 from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
+
+#: First bytes of every Avro file.
+MAGIC = b"Obj\x01"
 
 #: What each kind of file is read as: the newest schema (older files lack its last fields) and its record types.
 _READ_AS: dict[str, tuple[Schema, dict[int, Callable[..., Any]]]] = {
@@ -61,25 +65,53 @@ def metadata_error(what: str, location: str, error: Exception) -> LakeoptError:
     return DataFileError(f"{what} is damaged: {location}: {reason}", hint="restore the file, or roll the table back")
 
 
-def _records(content: bytes, what: str) -> Iterator[Any]:
-    decoder = StrictDecoder(content)
+def read_header(decoder: StrictDecoder) -> AvroFileHeader:
+    """The header of an Avro file, at its beginning.
+
+    :raises ValueError: it is no Avro file.
+    """
     header = construct_reader(META_SCHEMA, {-1: AvroFileHeader}).read(decoder)  # type: ignore[arg-type]
-    if header.magic != b"Obj\x01":
+    if header.magic != MAGIC:
         raise ValueError("not an Avro file")
-    reader = _reader(header.meta["avro.schema"], what)
-    # Without a codec in the header Avro means none; pyiceberg would take its own default.
-    codec = header.compression_codec() if AVRO_CODEC_KEY in header.meta else None
-    while decoder.tell() < len(content):
+    return header  # type: ignore[no-any-return]
+
+
+def codec_of(header: AvroFileHeader) -> type[Codec] | None:
+    """Compression of a file's blocks. No codec in the header means none to Avro; pyiceberg would take its default."""
+    return header.compression_codec() if AVRO_CODEC_KEY in header.meta else None
+
+
+def read_blocks(decoder: StrictDecoder, header: AvroFileHeader, size: int) -> Iterator[tuple[int, bytes]]:
+    """Behind the header of a file of ``size`` bytes: each block's number of records, and its bytes uncompressed.
+
+    :raises ValueError: a block does not end where it should.
+    """
+    codec = codec_of(header)
+    while decoder.tell() < size:
         count, block = decoder.read_int(), decoder.read_bytes()
         if decoder.read(SYNC_SIZE) != header.sync:
             raise ValueError("a block does not end with the file's sync marker")
-        if codec:
-            block = codec.decompress(block)
+        yield count, codec.decompress(block) if codec else block
+
+
+def require_end(values: StrictDecoder, block: bytes) -> None:
+    """Check that all records of a block are read, and nothing behind it.
+
+    :raises ValueError: they end elsewhere.
+    """
+    if values.tell() != len(block):
+        raise ValueError(f"a block of {len(block)} bytes ends at {values.tell()}")
+
+
+def _records(content: bytes, what: str) -> Iterator[Any]:
+    decoder = StrictDecoder(content)
+    header = read_header(decoder)
+    reader = _reader(header.meta["avro.schema"], what)
+    for count, block in read_blocks(decoder, header, len(content)):
         values = StrictDecoder(block)
         for _ in range(count):
             yield reader.read(values)  # type: ignore[arg-type]
-        if values.tell() != len(block):
-            raise ValueError(f"a block of {len(block)} bytes ends at {values.tell()}")
+        require_end(values, block)
 
 
 @lru_cache(maxsize=64)

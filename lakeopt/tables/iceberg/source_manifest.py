@@ -11,12 +11,12 @@ import io as streams
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from pyiceberg.avro.decoder import new_decoder
 from pyiceberg.avro.encoder import BinaryEncoder
 from pyiceberg.avro.file import META_SCHEMA, SYNC_SIZE, AvroFileHeader
 from pyiceberg.avro.reader import StructReader
-from pyiceberg.avro.resolver import construct_reader, construct_writer, resolve_reader
+from pyiceberg.avro.resolver import construct_writer, resolve_reader
 from pyiceberg.io import FileIO, OutputFile
 from pyiceberg.manifest import (
     MANIFEST_ENTRY_SCHEMAS,
@@ -32,7 +32,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.typedef import TableVersion
 
 from lakeopt.errors import DataFileError
-from lakeopt.tables.iceberg.avro import metadata_error
+from lakeopt.tables.iceberg.avro import MAGIC, codec_of, metadata_error, read_blocks, read_header, require_end
+from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
 
 #: Field ids of a manifest entry: its head, and the data file.
 STATUS, SNAPSHOT_ID, SEQUENCE_NUMBER, FILE_SEQUENCE_NUMBER, DATA_FILE = 0, 1, 3, 4, 2
@@ -85,12 +86,9 @@ def read_source(io: FileIO, manifest: ManifestFile) -> SourceManifest:
 
 
 def _decode(content: bytes, manifest: ManifestFile) -> SourceManifest:
-    decoder = new_decoder(content)
-    header = construct_reader(META_SCHEMA, {-1: AvroFileHeader}).read(decoder)
-    if header.magic != b"Obj\x01":
-        raise ValueError("not an Avro file")
+    decoder = StrictDecoder(content)
+    header = read_header(decoder)
     source = SourceManifest(manifest, header, header.get_schema())
-    codec = header.compression_codec()
     reader = resolve_reader(
         source.schema,
         MANIFEST_ENTRY_SCHEMAS[2],
@@ -98,18 +96,15 @@ def _decode(content: bytes, manifest: ManifestFile) -> SourceManifest:
         {STATUS: ManifestEntryStatus, 101: FileFormat, 134: DataFileContent},
     )
     assert isinstance(reader, StructReader)
-    while decoder.tell() < len(content):
-        count, block = decoder.read_int(), decoder.read_bytes()
-        if decoder.read(SYNC_SIZE) != header.sync:
-            raise ValueError("a block does not end with the file's sync marker")
-        _decode_block(source, reader, codec.decompress(block) if codec else block, count)
+    for count, block in read_blocks(decoder, header, len(content)):
+        _decode_block(source, reader, block, count)
     return source
 
 
 def _decode_block(source: SourceManifest, reader: StructReader, block: bytes, count: int) -> None:
     fields = reader.field_readers  # in the order of the file; those that the file lacks come last and read nothing
     data_file_position = _ENTRY_POSITION[DATA_FILE]
-    decoder = new_decoder(block)
+    decoder: Any = StrictDecoder(block)
     for _ in range(count):
         entry, begin, end = ManifestEntry(*[None] * len(_ENTRY_POSITION)), 0, 0
         for position, part in fields:
@@ -124,6 +119,7 @@ def _decode_block(source: SourceManifest, reader: StructReader, block: bytes, co
         if entry.status != ManifestEntryStatus.DELETED:
             source.entries.append(_inherit_from_manifest(entry, source.manifest))
             source.records.append(block[begin:end])
+    require_end(decoder, block)
 
 
 def write_copy(output: OutputFile, like: SourceManifest, entries: Iterable[tuple[ManifestEntry, bytes]]) -> int:
@@ -131,8 +127,8 @@ def write_copy(output: OutputFile, like: SourceManifest, entries: Iterable[tuple
     sync = os.urandom(SYNC_SIZE)
     with output.create(overwrite=True) as stream:
         encoder = BinaryEncoder(stream)
-        construct_writer(META_SCHEMA).write(encoder, AvroFileHeader(b"Obj\x01", like.header.meta, sync))
-        codec = like.header.compression_codec()
+        construct_writer(META_SCHEMA).write(encoder, AvroFileHeader(MAGIC, like.header.meta, sync))
+        codec = codec_of(like.header)
         for count, block in _blocks(like.schema, entries):
             content = codec.compress(block)[0] if codec else block
             encoder.write_int(count)
