@@ -61,13 +61,16 @@ def test_table_survives_kill_at_any_instant(lake: Lake) -> None:
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_leaves_the_table_and_removes_our_files(lake: Lake, which: signal.Signals) -> None:
     table = lake.flights(days=8, rows_per_day=30_000)
-    before = rows(table)
-    files = set(lake.warehouse.rglob("*.parquet"))
     chance = random.Random(1)
     codes = set()
-    for _ in range(10 if os.environ.get("LAKEOPT_SOAK") else 3):
+    for round_number in range(10 if os.environ.get("LAKEOPT_SOAK") else 3):
+        table = lake.append(table, flights(100 + round_number, 500))
+        before, files = rows(table), set(lake.warehouse.rglob("*.parquet"))
+        begun = set(lake.warehouse.glob("_lakeopt/journal/*/*/*-started.json"))
         process = rewrite()
-        time.sleep(chance.uniform(0.5, 1.6))
+        while process.poll() is None and set(lake.warehouse.glob("_lakeopt/journal/*/*/*-started.json")) == begun:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.6))
         process.send_signal(which)
         codes.add(process.wait())
         assert rows(lake.load("db.flights")) == before
