@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lakeopt.workflows.processes import start_time
-
 _PREFIX = "lakeopt-spill-"
+_LOCK = "in-use"
 
 
 @contextlib.contextmanager
 def spill_directory() -> Iterator[str]:
-    """A new folder below the system's temporary folder (``TMPDIR``), for the time of the block."""
-    pid = os.getpid()
+    """A new folder below the system's temporary folder (``TMPDIR``), for the time of the block.
+
+    Its owner holds a lock that ends with the process, so that others can tell a live folder from a dead one.
+    """
     root = Path(tempfile.gettempdir())
     _remove_dead(root)
-    name = tempfile.mkdtemp(prefix=f"{_PREFIX}{pid}-{start_time(pid)}-", dir=root)
+    name = tempfile.mkdtemp(prefix=_PREFIX, dir=root)
     try:
-        yield name
+        with open(Path(name) / _LOCK, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield name
     finally:
         shutil.rmtree(name, ignore_errors=True)
 
 
 def _remove_dead(root: Path) -> None:
-    """Remove the folders of runs whose process (pid and start time) is gone."""
+    """Remove folders whose owner is gone. One without a lock file may be a moment old: it is left alone."""
     for folder in root.glob(f"{_PREFIX}*"):
-        pid, _, rest = folder.name.removeprefix(_PREFIX).partition("-")
-        if not pid.isdecimal() or start_time(int(pid)) != rest.partition("-")[0]:
+        with contextlib.suppress(OSError), open(folder / _LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
