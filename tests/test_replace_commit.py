@@ -371,6 +371,8 @@ def test_a_manifest_that_names_no_codec_is_not_compressed(lake: Lake) -> None:
     table = lake.create("db.t", pa.schema([("id", pa.int64())]))
     files = [lake.data_file(table, pa.table({"id": [n]})) for n in range(4)]
     table = lake.land(table, *files)
+    plan = plan_for(table, files=files[:2])
+    staged = stage(table, plan)
     [manifest] = table.current_snapshot().manifests(table.io)
     path = Path(manifest.manifest_path.removeprefix("file://"))
     content = path.read_bytes()
@@ -385,8 +387,7 @@ def test_a_manifest_that_names_no_codec_is_not_compressed(lake: Lake) -> None:
             encoder.write_int(count)
             encoder.write_bytes(block)
             encoder.write(header.sync)
-    plan = plan_for(table, files=files[:2])
-    commit(table, plan, stage(table, plan))
+    commit(table, plan, staged)
     listed = pa.concat_tables(open_table("lake.db.t").files())
     assert sum(listed["record_count"].to_pylist()) == 4
     assert {file.file_path for file in files[2:]} < set(listed["file_path"].to_pylist())
