@@ -153,7 +153,7 @@ def test_a_filter_keeps_every_file_that_holds_a_matching_row(evolved: tuple[Tabl
     table, content = evolved
     kept = set(planned(IcebergTable(table), where=where)["file_path"].to_pylist())
     condition = where.replace("x is nan", "isnan(x)")
-    matching = duckdb.sql(f"select distinct file from content where {condition}").fetchall()
+    matching = duckdb.connect().sql(f"select distinct file from content where {condition}").fetchall()
     assert {path for (path,) in matching} <= kept
     assert len(content) > 0
 
