@@ -203,31 +203,76 @@ def test_an_error_stays_on_its_line_whatever_it_holds(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "error: no column named '\\x1b[31m hint: rm'\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_130(number: signal.Signals) -> None:
-    script = """
+SLOW = """
 import sys, time
-from lakeopt.cli import act_commands, app, output
-def slow(out=None):
-    output.text("ready\\n")
-    time.sleep(30)
+from lakeopt.cli import app, output
+def slow():
+    try:
+        output.text("ready\\n")
+        time.sleep(30)
+    except KeyboardInterrupt:
+        {then}
     return 0
 app.app.command("slow")(slow)
-sys.exit(app.main(["slow"]))
+sys.exit(app.main({words}))
 """
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("then", "code", "said"),
+    [
+        ("raise", 130, "error: interrupted by "),
+        ("raise RuntimeError('Query interrupted')", 130, "error: interrupted by "),
+        (
+            "from lakeopt.errors import CommitOutcomeUnknown; raise CommitOutcomeUnknown('not told')",
+            3,
+            "error: not told",
+        ),
+        ("pass", 0, ""),
+    ],
+)
+def test_a_signal_ends_it_with_130(number: signal.Signals, then: str, code: int, said: str) -> None:
+    script = SLOW.format(then=then, words=["slow"])
     process = subprocess.Popen(
-        [sys.executable, "-c", script.replace("out=None", "")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     started = time.monotonic()
     process.send_signal(number)
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said.splitlines()[0]) == (130, f"error: interrupted by {number.name}")
+    _, errors_said = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert errors_said.splitlines()[:1] == ([said + number.name if code == 130 else said] if said else [])
     assert time.monotonic() - started < 10
+
+
+def test_a_signal_waits_for_an_import_to_end(tmp_path: Path) -> None:
+    (tmp_path / "half_made.py").write_text(
+        "from lakeopt.cli import output\nimport time\noutput.text('ready\\n')\ntime.sleep(1)\noutput.text('made\\n')\n"
+    )
+    script = SLOW.replace("time.sleep(30)", "import half_made; time.sleep(30)").format(then="raise", words=["slow"])
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert (process.stdout.readline(), process.stdout.readline()) == ("ready\n", "ready\n")
+    process.send_signal(signal.SIGTERM)
+    shown, said = process.communicate(timeout=20)
+    assert (process.returncode, shown) == (130, "made\n")
+    assert said.startswith("error: interrupted by SIGTERM")
+
+
+def test_a_signal_that_comes_too_late_changes_nothing() -> None:
+    script = "import sys, os, signal; sys.argv = ['lakeopt', '--version']\n"
+    script += "from lakeopt.cli.app import main; code = main(); os.kill(os.getpid(), signal.SIGTERM); sys.exit(code)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_called_as_a_function_it_puts_signal_handlers_back(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert main(["--version"]) == 0
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 # --- reading -------------------------------------------------------------------------------------------------------

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 from lakeopt.cli import output
 from lakeopt.cli.figures import visible
-from lakeopt.errors import LakeoptError, UsageError
+from lakeopt.errors import Interrupted, LakeoptError, UsageError
 
 if TYPE_CHECKING:
     from lakeopt.model.plan import RewritePlan
 
-INTERRUPTED = 130
 #: ``progress(phase, done, total)``, as :func:`lakeopt.apply` calls it.
 Progress = Callable[[str, int, int], None]
 
@@ -26,11 +25,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, KeyboardInterrupt):
-        return _say(
-            f"interrupted by {error}" if str(error) else "interrupted",
-            "lakeopt history TABLE says how far it came",
-            INTERRUPTED,
-        )
+        return _say("interrupted", None, Interrupted.exit_code)
     if isinstance(error, LakeoptError):
         return _say(str(error), error.hint, error.exit_code)
     if isinstance(error, MemoryError):
