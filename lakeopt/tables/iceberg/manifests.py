@@ -65,12 +65,11 @@ def read_live_files(io: FileIO, manifest: ManifestFile, partitioning: Partitioni
     return pa.concat_tables(tables)
 
 
-def read_partition(io: FileIO, manifest: ManifestFile, path: str) -> Record | None:
-    """Partition tuple of one live file of a manifest, or None if it is not listed."""
+def read_partitions(io: FileIO, manifest: ManifestFile) -> Iterator[tuple[str, Record]]:
+    """Path and partition tuple of each live file of a manifest."""
     for entry in read_records(io, manifest.manifest_path, "manifest"):
-        if entry[0] != ManifestEntryStatus.DELETED and entry[4][FILE_PATH] == path:
-            return entry[4][PARTITION]  # type: ignore[no-any-return]
-    return None
+        if entry[0] != ManifestEntryStatus.DELETED:
+            yield entry[4][FILE_PATH], entry[4][PARTITION]
 
 
 def _row_ids(rows: Sequence[Row], next_row_id: int | None) -> tuple[list[int | None], int | None]:

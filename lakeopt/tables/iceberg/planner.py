@@ -13,13 +13,12 @@ from pyiceberg.io import FileIO
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.table.snapshots import Snapshot
-from pyiceberg.typedef import Record
 
 from lakeopt.errors import LakeoptError, Refused, UsageError
 from lakeopt.model.scan import files_schema
 from lakeopt.tables.iceberg.avro import metadata_error
 from lakeopt.tables.iceberg.delete_index import DeleteIndex
-from lakeopt.tables.iceberg.manifests import read_live_files, read_manifest_list, read_partition, with_live_files
+from lakeopt.tables.iceberg.manifests import read_live_files, read_manifest_list, read_partitions, with_live_files
 from lakeopt.tables.iceberg.partitions import Partitioning
 from lakeopt.tables.iceberg.pruning import Pruning
 
@@ -86,10 +85,15 @@ class Planner:
         except Exception as error:  # damage that decodes: a spec that is not there, a number out of its range
             raise metadata_error("manifest", manifest.manifest_path, error) from error
 
-    def partition_of(self, snapshot: Snapshot, path: str) -> tuple[int, Record] | None:
-        """Spec id and partition tuple of a live data file, or None if the snapshot has no such file."""
+    def partition_folders(self, snapshot: Snapshot) -> dict[str, str]:
+        """Folders of the partition of each live data file, by its path."""
+        folders: dict[tuple[int, str], str] = {}
+        found = {}
         for manifest in with_live_files(read_manifest_list(self._io, snapshot), _DATA_MANIFEST):
-            partition = read_partition(self._io, manifest, path)
-            if partition is not None:
-                return manifest.partition_spec_id, partition
-        return None
+            spec_id = manifest.partition_spec_id
+            for path, record in read_partitions(self._io, manifest):
+                key = spec_id, self._partitioning.text(spec_id, record)
+                if key not in folders:
+                    folders[key] = self._partitioning.path(spec_id, record)
+                found[path] = folders[key]
+        return found

@@ -37,7 +37,7 @@ class IcebergTable:
         self._metadata = iceberg.metadata
         self._partitioning = Partitioning(iceberg.metadata)
         self._planner = Planner(iceberg.io, iceberg.schema(), self._partitioning)
-        self._folders: dict[str, str] = {}
+        self._folders: dict[int, dict[str, str]] = {}
 
     @property
     def identifier(self) -> str:
@@ -199,15 +199,16 @@ class IcebergTable:
 
         :raises StalePlan: the group's files are in no snapshot, so that their partition is not known.
         """
-        first = group.data_files[0].path
-        if first not in self._folders:
-            self._folders[first] = self._partition_folders(first)
-        return new_data_location(location_provider(self._metadata), self._folders[first], name)
+        folders = self._partition_folders(group.data_files[0].path)
+        return new_data_location(location_provider(self._metadata), folders, name)
 
     def _partition_folders(self, path: str) -> str:
+        """Folders of a data file's partition. A snapshot is read once for all its files, not for each group anew."""
         for snapshot in self._newest_first():
-            if (found := self._planner.partition_of(snapshot, path)) is not None:
-                return self._partitioning.path(*found)
+            if snapshot.snapshot_id not in self._folders:
+                self._folders[snapshot.snapshot_id] = self._planner.partition_folders(snapshot)
+            if (found := self._folders[snapshot.snapshot_id].get(path)) is not None:
+                return found
         raise StalePlan(f"a planned data file is no longer in {self.identifier}: {path}", hint="plan again")
 
     def refresh(self) -> IcebergTable:
