@@ -13,6 +13,7 @@ from pyiceberg.io import FileIO
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.typedef import Record
 
 from lakeopt.errors import LakeoptError, Refused, UsageError
 from lakeopt.model.scan import files_schema
@@ -85,15 +86,13 @@ class Planner:
         except Exception as error:  # damage that decodes: a spec that is not there, a number out of its range
             raise metadata_error("manifest", manifest.manifest_path, error) from error
 
-    def partition_folders(self, snapshot: Snapshot) -> dict[str, str]:
-        """Folders of the partition of each live data file, by its path."""
-        folders: dict[tuple[int, str], str] = {}
+    def partitions(self, snapshot: Snapshot) -> dict[str, tuple[int, Record]]:
+        """Spec id and partition tuple of each live data file, by its path; files of one partition share theirs."""
+        known: dict[tuple[int, str], tuple[int, Record]] = {}
         found = {}
         for manifest in with_live_files(read_manifest_list(self._io, snapshot), _DATA_MANIFEST):
             spec_id = manifest.partition_spec_id
             for path, record in read_partitions(self._io, manifest):
                 key = spec_id, self._partitioning.text(spec_id, record)
-                if key not in folders:
-                    folders[key] = self._partitioning.path(spec_id, record)
-                found[path] = folders[key]
+                found[path] = known.setdefault(key, (spec_id, record))
         return found

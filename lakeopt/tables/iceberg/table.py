@@ -11,6 +11,7 @@ import pyiceberg.table
 from pyarrow import fs
 from pyiceberg.table import StaticTable
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.typedef import Record
 
 from lakeopt.errors import StalePlan, UnknownName
 from lakeopt.model.plan import FileGroup, SortField
@@ -37,7 +38,7 @@ class IcebergTable:
         self._metadata = iceberg.metadata
         self._partitioning = Partitioning(iceberg.metadata)
         self._planner = Planner(iceberg.io, iceberg.schema(), self._partitioning)
-        self._folders: dict[int, dict[str, str]] = {}
+        self._partitions: dict[int, dict[str, tuple[int, Record]]] = {}
 
     @property
     def identifier(self) -> str:
@@ -205,10 +206,10 @@ class IcebergTable:
     def _partition_folders(self, path: str) -> str:
         """Folders of a data file's partition. A snapshot is read once for all its files, not for each group anew."""
         for snapshot in self._newest_first():
-            if snapshot.snapshot_id not in self._folders:
-                self._folders[snapshot.snapshot_id] = self._planner.partition_folders(snapshot)
-            if (found := self._folders[snapshot.snapshot_id].get(path)) is not None:
-                return found
+            if snapshot.snapshot_id not in self._partitions:
+                self._partitions[snapshot.snapshot_id] = self._planner.partitions(snapshot)
+            if (found := self._partitions[snapshot.snapshot_id].get(path)) is not None:
+                return self._partitioning.path(*found)
         raise StalePlan(f"a planned data file is no longer in {self.identifier}: {path}", hint="plan again")
 
     def refresh(self) -> IcebergTable:
