@@ -172,6 +172,17 @@ def test_partitions_with_delete_files_are_skipped_with_the_reason(lake: Lake) ->
     assert "delete files apply to 1 of 3" in decided.skipped[0].reason
 
 
+def test_a_file_that_is_listed_twice_is_left_alone(lake: Lake) -> None:
+    """Two entries of one file are twice its rows; a rewrite that replaced only one of them would add to them."""
+    table = lake.create("db.twice", pa.schema([("id", pa.int64())]))
+    file = lake.data_file(table, pa.table({"id": [1, 2]}))
+    for _ in range(2):
+        table = lake.land(table, file)
+    decided = lakeopt.plan("lake.db.twice", sort_by=(SortField("id"),))
+    assert decided.groups == ()
+    assert "more than once" in decided.skipped[0].reason
+
+
 def test_unknown_names_are_named(lake: Lake) -> None:
     lake.flights(days=1)
     with pytest.raises(UnknownName, match="dset") as unknown:

@@ -90,6 +90,8 @@ def _unsafe(files: pa.Table) -> str | None:
     with_deletes = pc.sum(pc.greater(pc.fill_null(pc.list_value_length(files["delete_files"]), 0), 0)).as_py()
     if with_deletes:
         return f"delete files apply to {with_deletes} of {files.num_rows} data files; they are not rewritten yet"
+    if pc.count_distinct(files["file_path"]).as_py() < files.num_rows:
+        return "lists a data file more than once; its rows count as often, and one rewrite cannot replace them all"
     if files["key_metadata"].null_count < files.num_rows:
         return "holds encrypted files"
     return None
