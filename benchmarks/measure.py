@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 import subprocess
@@ -61,3 +62,16 @@ def versions() -> dict[str, str]:
     return {"python": sys.version.split()[0]} | {
         name: version(name) for name in ("lakeopt", "pyarrow", "duckdb", "pyiceberg")
     }
+
+
+def result_path(name: str) -> Path:
+    """Where a result file of today belongs: ``results/YYYYMMDD/<machine>-<name>.json``; its folder is made."""
+    today = datetime.datetime.now(datetime.UTC)
+    path = (
+        Path(__file__).parent
+        / "results"
+        / f"{today:%Y%m%d}"
+        / f"{platform.machine()}-{machine()['cores']}c-{name}.json"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import platform
 import statistics
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from pyiceberg.table.snapshots import Operation
 
 from benchmarks.datasets import events, lineitem
 from benchmarks.lake import landed, rolled_back
-from benchmarks.measure import Run, machine, run, versions
+from benchmarks.measure import Run, machine, result_path, run, versions
 
 THREADS = "2"
 TARGET = "128MB"
@@ -117,14 +116,11 @@ def main() -> None:
 
 
 def save(cells: list[dict[str, Any]], *, quick: bool) -> Path:
-    """Write the result file ``results/YYYYMMDD/<machine>[-quick].json``."""
-    today = datetime.datetime.now(datetime.UTC)
+    """Write the result file."""
     settings = {"threads": int(THREADS), "target_file_size": TARGET, "codec": "zstd 3", "cache": "warm"}
-    report = {"date": today.isoformat(timespec="seconds"), "machine": machine(), "versions": versions()}
-    report |= {"settings": settings, "cells": cells}
-    name = f"{platform.machine()}-{machine()['cores']}c" + ("-quick" if quick else "")
-    path = Path(__file__).parent / "results" / f"{today:%Y%m%d}" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    report = {"date": now, "machine": machine(), "versions": versions(), "settings": settings, "cells": cells}
+    path = result_path("rewrite-quick" if quick else "rewrite")
     path.write_text(json.dumps(report, indent=1) + "\n")
     return path
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from lake import Lake, flights
@@ -37,7 +38,8 @@ def rewrite(**more: object) -> subprocess.Popen[str]:
 
 
 @pytest.mark.fault
-def test_table_survives_kill_at_any_instant(lake: Lake) -> None:
+def test_table_survives_kill_at_any_instant(lake: Lake, record_property: Callable[[str, object], None]) -> None:
+    record_property("kills", ROUNDS)
     table = lake.flights(days=8, rows_per_day=8000)
     began = time.monotonic()
     done = rewrite()
