@@ -109,7 +109,13 @@ def apply(
         raise UsageError(
             f"plan cannot be read: {file}: {reason}", hint="rewrite --dry-run -o FILE saves one"
         ) from error
-    return run(from_json(RewritePlan, text), act, out, "apply")
+    try:
+        saved = from_json(RewritePlan, text)
+    except UsageError as error:
+        raise UsageError(
+            f"not a plan: {file}: {error}", hint=error.hint or "rewrite --dry-run -o FILE saves one"
+        ) from error
+    return run(saved, act, out, "apply")
 
 
 def demo(

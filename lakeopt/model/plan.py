@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from lakeopt.errors import UsageError
 from lakeopt.model.serde import Document
 
 Direction = Literal["asc", "desc"]
@@ -109,6 +111,36 @@ class RewritePlan(Document):
     skipped: tuple[SkippedGroup, ...]
     estimate: RewriteEstimate
     catalog_properties: Mapping[str, str] = field(default_factory=dict)
+
+    def require_consistent(self) -> None:
+        """Refuse a plan that was edited into nonsense, before anything is written.
+
+        A file that stands in it twice would have its rows doubled, behind a proof that reads the same list;
+        a ``plan_id`` that is no plain name would lead out of the table's folder.
+
+        :raises UsageError: it contradicts itself.
+        """
+        base = self.base_snapshot_id
+        _require(_PLAN_ID.fullmatch(self.plan_id), f"{self.plan_id!r} is no plan id")
+        _require(base is None or (base.isascii() and base.isdecimal()), f"{base!r} is no snapshot id")
+        _require(self.target_file_bytes > 0, "the target file size must be above zero")
+        ids = {group.group_id for group in self.groups}
+        _require(len(ids) == len(self.groups), "two groups have the same number")
+        paths = [file.path for group in self.groups for file in group.data_files]
+        _require(len(set(paths)) == len(paths), "a data file is named twice")
+        for group in self.groups:
+            files = group.data_files
+            counts = (len(files), sum(f.bytes for f in files), sum(f.record_count for f in files))
+            held = (group.file_count, group.bytes, group.record_count) == counts
+            _require(files and held, f"the counts of group {group.group_id} are not those of its files")
+
+
+_PLAN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
+
+
+def _require(holds: object, what: str) -> None:
+    if not holds:
+        raise UsageError(f"the plan contradicts itself: {what}", hint="make a new plan")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ These values hold Arrow objects and callables; they live within one process and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from lakeopt.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,7 +127,14 @@ class WriterOptions:
 
         >>> WriterOptions.from_mapping(WriterOptions(level=3).as_mapping()) == WriterOptions(level=3)
         True
+
+        :raises UsageError: an option is unknown, or its value is no number.
         """
+        for name, value in values.items():
+            if name not in cls.__dataclass_fields__:
+                raise UnknownName("writer option", name, cls.__dataclass_fields__)
+            if name != "codec" and not re.fullmatch(r"-?[0-9]+" if name == "level" else r"[0-9]*[1-9][0-9]*", value):
+                raise UsageError(f"the writer option {name} cannot be {value!r}", hint="make a new plan")
         return cls(**{name: value if name == "codec" else int(value) for name, value in values.items()})  # type: ignore[arg-type]
 
 

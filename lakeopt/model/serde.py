@@ -88,7 +88,7 @@ def from_json(cls: type[T], text: str) -> T:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"not JSON: {error}") from error
     return from_data(cls, data)
 

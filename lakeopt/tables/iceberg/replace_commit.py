@@ -74,7 +74,9 @@ class ReplaceCommitter:
         """Raise :class:`StalePlan` if the plan no longer holds; appends never make it stale.
 
         :raises Refused: the table cannot be written.
+        :raises UsageError: the plan contradicts itself.
         """
+        plan.require_consistent()
         fresh = _writable(table)
         if not plan.groups:
             return
@@ -103,6 +105,7 @@ class ReplaceCommitter:
         """
         if not staged:
             raise UsageError("there is nothing to commit")
+        plan.require_consistent()
         fresh = _writable(table)
         live = LiveFiles(fresh.io, planned_specs(plan, staged))
         base = _validate(fresh, plan, live)
