@@ -18,7 +18,7 @@ STATE_FOLDER = "_lakeopt"
 class Settings:
     """What a user may set once: ``state_dir`` (location of journal, marks and leases), defaults of options.
 
-    ``memory_bytes`` and ``threads`` are None where the machine decides (half its memory, all its cores).
+    ``memory`` is a size as text; it and ``threads`` are None where the machine decides (half its memory, all cores).
     """
 
     state_dir: str | None = None

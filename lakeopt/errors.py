@@ -42,6 +42,16 @@ class LakeoptError(Exception):
         self.hint = hint
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in one line; the name of its kind where it says nothing.
+
+    >>> first_line(ValueError("no\\nmore")), first_line(EOFError())
+    ('no', 'EOFError')
+    """
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 class WorkFailed(LakeoptError):
     """The work was tried and did not succeed; the table is as it was."""
 

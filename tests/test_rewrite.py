@@ -228,7 +228,7 @@ def test_a_killed_run_stands_in_no_ones_way(lake: Lake) -> None:
         "import os, lakeopt, pathlib; from lakeopt.model.serde import from_json;"
         "from lakeopt.model.plan import RewritePlan;"
         f"plan = from_json(RewritePlan, pathlib.Path({str(saved)!r}).read_text());"
-        "lakeopt.apply(plan, memory_bytes=10**9, progress=lambda phase, *_: phase == 'proving' and os._exit(9))"
+        f"lakeopt.apply(plan, memory_bytes={MEMORY}, progress=lambda phase, *_: phase == 'proving' and os._exit(9))"
     )
     assert subprocess.run([sys.executable, "-c", died], check=False).returncode == 9
     assert [entry.status for entry in lakeopt.history("lake.db.flights").entries] == ["interrupted"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from lakeopt.errors import DataFileError, LakeoptError, Unreachable
+from lakeopt.errors import DataFileError, LakeoptError, Unreachable, first_line
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -37,7 +37,7 @@ def data_file_error(location: str, error: BaseException) -> LakeoptError:
         return DataFileError(f"data file is missing: {location}", hint="restore the file, or roll the table back")
     if isinstance(error, PermissionError):
         return Unreachable(f"data file may not be read: {location}", hint="check the permissions of this user")
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = first_line(error)
     return DataFileError(f"data file cannot be read: {location}: {reason}", hint="the file is damaged or not Parquet")
 
 

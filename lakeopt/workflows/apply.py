@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import os
 import resource
 import secrets
 import time
@@ -25,8 +24,7 @@ from lakeopt.model.scan import StageRequest, WriterOptions
 from lakeopt.model.serde import to_json
 from lakeopt.tables.base import Committer, Table
 from lakeopt.tables.shield import shielded
-from lakeopt.units import parse_size
-from lakeopt.workflows import journal
+from lakeopt.workflows import journal, resources
 from lakeopt.workflows.plan import plan as make_plan
 from lakeopt.workflows.spill import spill_directory
 from lakeopt.workflows.verify import prove, staged_scan
@@ -114,8 +112,8 @@ def apply(
         table=table,
         engine=registry.load(registry.ENGINES, plan.engine).ENGINE,
         committer=putter,
-        memory_bytes=memory_bytes or _default_memory(settings),
-        threads=threads or settings.threads or len(os.sched_getaffinity(0)),
+        memory_bytes=resources.memory(memory_bytes, settings),
+        threads=resources.threads(threads, settings),
         progress=progress or (lambda phase, done, total: None),
     )
     with run.timed("check"):
@@ -154,13 +152,6 @@ def _journal_commit(log: journal.JournalWriter, result: RewriteResult) -> None:
     except LakeoptError as error:
         done = f"the rewrite is committed as snapshot {', '.join(result.snapshot_ids)}, but not in the journal"
         raise Unreachable(f"{done}: {error}", hint=error.hint) from error
-
-
-def _default_memory(settings: Settings) -> int:
-    """The configured memory, else half of what the machine has."""
-    import psutil
-
-    return parse_size(settings.memory) if settings.memory else psutil.virtual_memory().total // 2
 
 
 def _settle_unknown(table: Table, putter: Committer, settings: Settings) -> None:

@@ -11,8 +11,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from lakeopt import registry
 from lakeopt.config import Settings, load_settings
 from lakeopt.engines._queries import QueryEngine, QueryRun, RunSettings
@@ -20,9 +18,9 @@ from lakeopt.errors import Refused, UsageError
 from lakeopt.model.result import BenchReport, Measurement, QueryComparison, SideStorage, StorageComparison
 from lakeopt.model.workload import Query, Workload
 from lakeopt.tables.base import Table
-from lakeopt.units import parse_size
+from lakeopt.workflows import resources
 from lakeopt.workflows.answers import FLOAT_TOLERANCE, same_answer
-from lakeopt.workflows.conditions import cores, machine, versions
+from lakeopt.workflows.conditions import machine, versions
 from lakeopt.workflows.last_rewrite import last_rewrite
 from lakeopt.workflows.pushdown import file_filter
 from lakeopt.workflows.queries import bind, read_queries
@@ -93,7 +91,7 @@ def bench(
     names = [bind(query, [side.table.identifier for side in sides]) for query in workload.queries]
     comparisons: list[QueryComparison] = []
     with spill_directory() as folder:
-        how = RunSettings(runs, threads or settings.threads or cores(), _memory(memory_bytes, settings), folder)
+        how = RunSettings(runs, resources.threads(threads, settings), resources.memory(memory_bytes, settings), folder)
         for engine, runner in runners:
             prepared = [runner.prepare(side.table.scan(side.files), how) for side in sides]
             for query, read_as in zip(workload.queries, names, strict=True):
@@ -126,11 +124,6 @@ def _query_engine(name: str) -> QueryEngine:
         raise UsageError(f"the engine {name!r} runs no queries", hint="bench takes --engine duckdb")
     runner: QueryEngine = importlib.import_module(f"{engine.__name__}.query")
     return runner
-
-
-def _memory(memory_bytes: int | None, settings: Settings) -> int:
-    """What was asked for, else what is configured, else half of what the machine has."""
-    return memory_bytes or (parse_size(settings.memory) if settings.memory else psutil.virtual_memory().total // 2)
 
 
 def _sides(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from typing import Any
 import psutil
 
 from lakeopt import __version__
+from lakeopt.workflows.resources import cores
 
 
 def machine() -> Mapping[str, Any]:
@@ -22,15 +22,6 @@ def machine() -> Mapping[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.release()}",
     }
-
-
-def cores() -> int:
-    """Cores that this process may use.
-
-    >>> cores() >= 1
-    True
-    """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions(packages: Sequence[str] = ("pyiceberg", "pyarrow")) -> dict[str, str]:

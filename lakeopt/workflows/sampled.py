@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakeopt.config import Settings, load_settings
 from lakeopt.tables.base import Table
-from lakeopt.units import parse_size
+from lakeopt.workflows import resources
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +48,6 @@ def sampled_table(
     :raises UnknownName: no such table.
     :raises DataFileError: a data file is missing or damaged.
     """
-    import psutil
     import pyarrow as pa
 
     from lakeopt.analysis.sampling import MAX_ROWS, draw_sample
@@ -58,9 +56,8 @@ def sampled_table(
 
     settings = settings or load_settings()
     opened = open_table(table, settings) if isinstance(table, str) else table
-    default = parse_size(settings.memory) if settings.memory else psutil.virtual_memory().total // 2
-    memory_bytes = memory or default
-    threads = threads or settings.threads or len(os.sched_getaffinity(0))
+    memory_bytes = resources.memory(memory, settings)
+    threads = resources.threads(threads, settings)
     snapshot_id = opened.snapshot_id()
     lists = [] if snapshot_id is None else list(opened.files(snapshot_id))
     files = pa.concat_tables([files_schema().empty_table(), *lists])

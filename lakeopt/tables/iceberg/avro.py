@@ -24,7 +24,7 @@ from pyiceberg.schema import Schema, visit_with_partner
 from pyiceberg.types import IcebergType, MapType
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
-from lakeopt.errors import DataFileError, LakeoptError, Unreachable
+from lakeopt.errors import DataFileError, LakeoptError, Unreachable, first_line
 from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
 
 #: First bytes of every Avro file.
@@ -59,7 +59,7 @@ def metadata_error(what: str, location: str, error: Exception) -> LakeoptError:
         return DataFileError(f"{what} is missing: {location}", hint="restore the file, or roll the table back")
     if isinstance(error, PermissionError):
         return Unreachable(f"{what} may not be read: {location}", hint="check the permissions of this user")
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = first_line(error)
     if isinstance(error, OSError):
         return Unreachable(f"{what} cannot be read: {location}: {reason}", hint="does the storage answer?")
     return DataFileError(f"{what} is damaged: {location}: {reason}", hint="restore the file, or roll the table back")

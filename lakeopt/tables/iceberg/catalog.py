@@ -14,7 +14,7 @@ from pyiceberg.table import Table
 from pyiceberg.utils.config import Config
 
 from lakeopt.config import Settings
-from lakeopt.errors import ConfigurationError, DataFileError, LakeoptError, UnknownName, Unreachable
+from lakeopt.errors import ConfigurationError, DataFileError, LakeoptError, UnknownName, Unreachable, first_line
 from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
 
 #: Libraries below pyiceberg's catalogs whose own errors mean that the catalog did not answer.
@@ -34,7 +34,7 @@ def configured_catalogs() -> dict[str, Mapping[str, Any]]:
         config = Config()
         return {name: config.get_catalog_config(name) or {} for name in config.get_known_catalogs()}
     except Exception as error:  # strictyaml and pyiceberg raise types of their own
-        raise ConfigurationError(f"pyiceberg's configuration cannot be read: {_line(error)}") from error
+        raise ConfigurationError(f"pyiceberg's configuration cannot be read: {first_line(error)}") from error
 
 
 def default_catalog(settings: Settings) -> str:
@@ -81,7 +81,7 @@ def connect(name: str) -> Catalog:
             return load_catalog(name, **properties)
         except (ValueError, exceptions.NoSuchPropertyException, exceptions.NotInstalledError) as error:
             raise ConfigurationError(
-                f"catalog {name!r}: {_line(error)}", hint="see pyiceberg's catalog page"
+                f"catalog {name!r}: {first_line(error)}", hint="see pyiceberg's catalog page"
             ) from error
 
 
@@ -102,10 +102,12 @@ def answering(name: str) -> Iterator[None]:
     except Exception as error:
         root = type(error).__module__.partition(".")[0]
         if type(error).__name__ in ("ArgumentError", "NoSuchModuleError"):
-            raise ConfigurationError(f"catalog {name!r}: {_line(error)}", hint="check the catalog's uri") from error
+            raise ConfigurationError(
+                f"catalog {name!r}: {first_line(error)}", hint="check the catalog's uri"
+            ) from error
         if isinstance(error, (OSError, *_REFUSALS)) or root in _TRANSPORTS:
             hint = "is the service up, and are uri and credentials right?"
-            raise Unreachable(f"catalog {name!r} does not answer: {_line(error)}", hint=hint) from error
+            raise Unreachable(f"catalog {name!r} does not answer: {first_line(error)}", hint=hint) from error
         raise
 
 
@@ -138,7 +140,7 @@ def _unreadable(catalog: Catalog, identifier: Identifier, error: Exception) -> D
     location = _metadata_location(catalog, identifier)
     name = join_identifier(identifier)
     if isinstance(error, FileNotFoundError):
-        what = f"metadata file is missing: {location}" if location else f"metadata file is missing: {_line(error)}"
+        what = f"metadata file is missing: {location}" if location else f"metadata file is missing: {first_line(error)}"
         return DataFileError(f"{name}: {what}", hint="restore the file, or register an older metadata file")
     return DataFileError(
         f"{name}: metadata file cannot be read: {location or ''}: {metadata_reason(error)}",
@@ -175,9 +177,5 @@ def metadata_reason(error: BaseException) -> str:
     """What is wrong with a metadata file, without the frame that pydantic puts around it."""
     lines = str(error).strip().splitlines()
     framed = len(lines) > 1 and "validation error" in lines[0]
-    said = next((line for line in lines[1:] if line.startswith("  ")), lines[0]) if framed else _line(error)
+    said = next((line for line in lines[1:] if line.startswith("  ")), lines[0]) if framed else first_line(error)
     return said.partition(" [type=")[0].strip()
-
-
-def _line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

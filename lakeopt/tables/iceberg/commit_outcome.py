@@ -18,7 +18,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.table import Table
 from pyiceberg.table.update import TableRequirement, TableUpdate
 
-from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, Unreachable
+from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, Unreachable, first_line
 from lakeopt.tables.shield import Shield
 
 #: Waits between looks for our snapshot after an answer was lost (seconds); some catalogs answer late.
@@ -76,7 +76,7 @@ def _settle(table: Table, snapshot_id: int, error: BaseException) -> Outcome:
             break
     if definite is None or not looked:
         raise CommitOutcomeUnknown(
-            f"the answer to the commit of snapshot {snapshot_id} was lost: {_reason(error)}",
+            f"the answer to the commit of snapshot {snapshot_id} was lost: {first_line(error)}",
             hint="the written files are kept; the next lakeopt run on the table tells whether it was committed",
         ) from error
     if isinstance(definite, LakeoptError):
@@ -97,9 +97,11 @@ def _definite(error: BaseException) -> Outcome | LakeoptError | None:
     if isinstance(error, NoSuchTableError):
         return StalePlan("the table was dropped since the plan", hint="make a new plan")
     if isinstance(error, UnauthorizedError | ForbiddenError | AuthorizationExpiredError):
-        return Unreachable(f"the catalog does not let this user commit: {_reason(error)}", hint="check the credentials")
+        return Unreachable(
+            f"the catalog does not let this user commit: {first_line(error)}", hint="check the credentials"
+        )
     if isinstance(error, BadRequestError | NotImplementedError | PermissionError) or _is_read_only(error):
-        return Refused(f"the catalog refuses the commit: {_reason(error)}", hint="is the catalog read-only?")
+        return Refused(f"the catalog refuses the commit: {first_line(error)}", hint="is the catalog read-only?")
     return None
 
 
@@ -110,7 +112,3 @@ def is_busy(error: BaseException) -> bool:
 
 def _is_read_only(error: BaseException) -> bool:
     return "readonly database" in str(error) and type(error).__name__ == "OperationalError"
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

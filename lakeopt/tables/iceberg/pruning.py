@@ -22,7 +22,7 @@ from pyiceberg.manifest import ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.typedef import Record
 
-from lakeopt.errors import UnknownName, UsageError
+from lakeopt.errors import UnknownName, UsageError, first_line
 from lakeopt.model.scan import DATA
 from lakeopt.tables.iceberg.manifests import CONTENT, PARTITION, RECORD_COUNT, Row
 from lakeopt.tables.iceberg.partitions import Partitioning
@@ -39,7 +39,7 @@ def parse_filter(text: str, schema: Schema) -> BooleanExpression:
     try:
         expression = parse(text)
     except Exception as error:  # pyparsing's own types, and ValueError for LIKE patterns
-        raise UsageError(f"not a filter: {text!r}: {_line(error)}", hint=_SYNTAX) from error
+        raise UsageError(f"not a filter: {text!r}: {first_line(error)}", hint=_SYNTAX) from error
     if not isinstance(expression, BooleanExpression):
         raise UsageError(f"not a filter: {text!r}", hint=_SYNTAX)
     columns = set(schema.column_names)
@@ -49,7 +49,7 @@ def parse_filter(text: str, schema: Schema) -> BooleanExpression:
     try:
         bind(schema, rewrite_not(expression), case_sensitive=True)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"not a filter: {text!r}: {_line(error)}", hint=_SYNTAX) from error
+        raise UsageError(f"not a filter: {text!r}: {first_line(error)}", hint=_SYNTAX) from error
     return expression
 
 
@@ -128,7 +128,3 @@ class _ColumnNames(BooleanExpressionVisitor[set[str]]):
 
     def visit_bound_predicate(self, predicate: Any) -> set[str]:
         raise TypeError(f"a parsed filter is not bound: {predicate}")
-
-
-def _line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -16,12 +16,11 @@ from pyiceberg.typedef import Record
 
 from lakeopt.errors import CommitConflict, StalePlan
 from lakeopt.model.plan import RewritePlan
+from lakeopt.tables.iceberg.delete_index import PATH_ID
 from lakeopt.tables.iceberg.manifests import read_manifest_list, with_live_files
 from lakeopt.tables.iceberg.new_sort_order import order_fields
 from lakeopt.tables.iceberg.source_manifest import SourceManifest, read_source
 
-#: Field id of ``file_path`` in position-delete files.
-PATH_ID = 2147483546
 _NEW_PLAN = "make a new plan"
 
 
