@@ -60,7 +60,7 @@ def test_the_table_ends_smaller_proved_and_faster_with_equal_answers(
     assert report.verification.matched
     assert report.verification.method == "rows"
     assert report.verification.fingerprint is not None
-    assert [query.answers_match for query in report.queries] == [True] * 5
+    assert [query.answers_match for query in report.queries] == [True] * 4
     assert all(query.after.files_read <= query.before.files_read for query in report.queries if query.before.files_read)
     assert list(sections(report))
 
@@ -126,6 +126,6 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch,
 
 def test_the_queries_read_the_table_and_nothing_else() -> None:
     queries = read_queries(QUERIES).queries
-    assert len(queries) == 5
+    assert len(queries) == 4
     for query in queries:
         assert bind(query, ["demo.nyc.flights"]) == [("flights",)]

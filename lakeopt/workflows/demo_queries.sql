@@ -10,8 +10,5 @@ SELECT month, day, origin, dest, dep_delay FROM flights WHERE tailnum = 'N725MQ'
 SELECT carrier, count(*) AS flights, avg(arr_delay) AS delay
 FROM flights WHERE origin = 'JFK' AND dest = 'LAX' GROUP BY carrier ORDER BY carrier;
 
--- name: one flight number
-SELECT month, day, dep_delay, arr_delay FROM flights WHERE carrier = 'UA' AND flight = 1545 ORDER BY month, day, dep_time;
-
 -- name: the whole year
 SELECT month, carrier, count(*) AS flights, avg(dep_delay) AS delay FROM flights GROUP BY ALL ORDER BY ALL;

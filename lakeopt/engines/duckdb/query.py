@@ -1,4 +1,4 @@
-"""Queries on snapshots by DuckDB: each measured in processes of its own, cold, hot, and once with reads counted."""
+"""Queries on snapshots by DuckDB: cold in a process for each run, hot in one for all, once with reads counted."""
 
 from __future__ import annotations
 
@@ -72,11 +72,10 @@ def measure(
             "temp_dir": settings.temp_dir,
             "sides": [_side(side, kept, Path(folder, str(number))) for number, (side, kept) in enumerate(sides)],
         }
-        hot = _run("hot", job)
-        failed = [outcome.get("error") for outcome in hot]
-        count = _run("count", job)
+        warm = _run("warm", job)
+        failed = ["error" in outcome for outcome in warm]
         cold = [_run("cold", job, only) for _ in range(settings.runs) for only in range(len(sides)) if not failed[only]]
-        return [_query_run(number, hot, count, cold, job["sides"]) for number in range(len(sides))]
+        return [_query_run(number, warm, cold, job["sides"]) for number in range(len(sides))]
 
 
 def versions() -> dict[str, str]:
@@ -127,20 +126,19 @@ def _death(code: int, stderr: str) -> str:
 
 def _query_run(
     number: int,
-    hot: Sequence[Mapping[str, Any]],
-    count: Sequence[Mapping[str, Any]],
+    warm: Sequence[Mapping[str, Any]],
     cold: Sequence[Sequence[Mapping[str, Any]]],
     sides: Sequence[Mapping[str, Any]],
 ) -> QueryRun:
-    outcomes = [hot[number], count[number], *(run[number] for run in cold if run[number])]
+    outcomes = [warm[number], *(run[number] for run in cold if run[number])]
     if error := next((outcome["error"] for outcome in outcomes if "error" in outcome), None):
         return QueryRun(error=error)
     with pa.memory_map(sides[number]["answer"]) as source:
         # Copied out of the file, which is removed with its folder.
         answer = pa.ipc.open_file(pa.py_buffer(source.read())).read_all()
     return QueryRun(
-        cold=tuple(second for outcome in outcomes[2:] for second in outcome["seconds"]),
-        hot=tuple(hot[number]["seconds"]),
+        cold=tuple(second for outcome in outcomes[1:] for second in outcome["seconds"]),
+        hot=tuple(warm[number]["seconds"]),
         answer=answer,
-        scanned=Scanned(**count[number]),
+        scanned=Scanned(**warm[number]["scanned"]),
     )
