@@ -133,6 +133,20 @@ def test_where_selects_files_and_keeps_every_row_of_them(lake: Lake, where: str)
     assert rows(lake.load("db.flights")) == before
 
 
+def test_progress_tells_of_all_rows(lake: Lake) -> None:
+    table = lake.flights(days=4, rows_per_day=2000, partition=[("origin", "identity")])
+    total = sum(rows(table).values())
+    told: list[tuple[str, int, int]] = []
+    lakeopt.rewrite(
+        "lake.db.flights", sort_by=KEY, memory_bytes=MEMORY, progress=lambda *progress: told.append(progress)
+    )
+    assert {end for _, _, end in told} == {total}
+    for phase in ("rewriting", "proving"):
+        done = [rows for name, rows, _ in told if name == phase]
+        assert done == sorted(done)
+        assert done[-1] == total
+
+
 def test_rows_of_equal_key_stay_as_they_arrived(lake: Lake) -> None:
     """Also where columns are named like DuckDB's own ``file_row_number`` and ``file_index``."""
     schema = pa.schema([("key", pa.int32()), ("file_row_number", pa.int64()), ("file_index", pa.int32())])

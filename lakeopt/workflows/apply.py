@@ -53,6 +53,7 @@ class _Run:
     staged: dict[int, pa.Table] = field(default_factory=dict)
     proofs: list[Verification] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    rows_staged: int = 0
     committed: bool = False
     token: str = field(default_factory=lambda: secrets.token_hex(4))
 
@@ -169,8 +170,7 @@ def _stage_and_prove(run: _Run, spill: str, log: journal.JournalWriter) -> None:
     for group in run.plan.groups:
         scan = run.table.scan(listed[group.group_id])
         with run.timed("stage"):
-            advance = functools.partial(_advance, run.progress, done, total)
-            request = _request(run, group, scan, spill, advance)
+            request = _request(run, group, scan, spill, functools.partial(_advance, run, total))
             run.staged[group.group_id] = run.engine.stage(request)
         run.progress("proving", done, total)
         with run.timed("prove"):
@@ -189,8 +189,10 @@ def _stage_and_prove(run: _Run, spill: str, log: journal.JournalWriter) -> None:
         )
 
 
-def _advance(progress: Progress, before: int, total: int, rows: int) -> None:
-    progress("rewriting", before + rows, total)
+def _advance(run: _Run, total: int, rows: int) -> None:
+    """Engines tell of the rows of each batch; a bar shows those of all groups so far."""
+    run.rows_staged += rows
+    run.progress("rewriting", run.rows_staged, total)
 
 
 def _planned_files(run: _Run) -> dict[int, pa.Table]:
