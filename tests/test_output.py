@@ -150,6 +150,8 @@ def test_saving_is_one_step_and_names_what_is_wrong(tmp_path: Path) -> None:
         output.save("x", tmp_path / "none" / "x.json")
     with pytest.raises(WorkFailed, match="cannot write"):
         output.save("x", tmp_path)
+    with pytest.raises(WorkFailed, match="cannot write"):  # as on a read-only disk, removing the scratch file fails too
+        output.save("x", file / "x.json")
     assert [entry.name for entry in tmp_path.iterdir()] == ["profile.json"]
 
 

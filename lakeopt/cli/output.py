@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -93,7 +94,8 @@ def save(content: str, file: Path) -> None:
     except FileNotFoundError as error:
         raise UsageError(f"no such folder: {file.parent}", hint="make it first, or choose another -o FILE") from error
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing can be written, nothing can be removed
+            scratch.unlink(missing_ok=True)
         raise WorkFailed(f"cannot write {file}: {error.strerror}", hint="choose another -o FILE") from error
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lakeopt.config import STATE_FOLDER, Settings
-from lakeopt.errors import ConfigurationError, Unreachable
+from lakeopt.errors import ConfigurationError, NoSpace, Unreachable
 from lakeopt.tables.base import Table
 
 
@@ -32,8 +36,12 @@ def state_location(table: Table, settings: Settings) -> str:
 
 
 def _is_inside(table: Table, location: str) -> bool:
+    from pyarrow import fs
+
     filesystem, path = table.resolve(location)
     table_filesystem, table_path = table.resolve(table.location)
+    if isinstance(filesystem, fs.LocalFileSystem):  # .. and links lead into the table by another name
+        path, table_path = os.path.realpath(path), os.path.realpath(table_path)
     return filesystem.equals(table_filesystem) and f"{path}/".startswith(table_path.rstrip("/") + "/")
 
 
@@ -42,6 +50,7 @@ def write_object(table: Table, location: str, value: Mapping[str, Any]) -> None:
 
     Local files appear under their name only once they are whole; object stores do that by themselves.
 
+    :raises NoSpace: there is no room for it.
     :raises Unreachable: the state directory cannot be written.
     """
     from pyarrow import fs
@@ -56,6 +65,14 @@ def write_object(table: Table, location: str, value: Mapping[str, Any]) -> None:
         if local:
             filesystem.move(part, path)
     except OSError as error:
+        if local:
+            with contextlib.suppress(OSError):
+                Path(part).unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(
+                f"no space left for the state directory: {location}",
+                hint="free disk space, or set LAKEOPT_STATE_DIR to a location that has some",
+            ) from error
         raise Unreachable(
             f"the state directory cannot be written: {location}: {error}",
             hint="set LAKEOPT_STATE_DIR to a location that this user may write",
