@@ -96,7 +96,7 @@ def test_the_table_is_known_by_any_tail_of_its_identifier(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["flihgts", "lake.flights", "other.demo.flights", "'x.parquet'"])
 def test_another_table_is_refused(name: str) -> None:
-    with pytest.raises(UnknownName, match="query 'q' reads"):
+    with pytest.raises(UnknownName, match="no table for query 'q'"):
         bind(Query("q", f"SELECT 1 FROM {name}"), ["lake.demo.flights"])
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CATALOG = "demo"
 FLIGHTS, EVENTS = ("nyc", "flights"), ("app", "events")
+#: pyiceberg measures its target before encoding: at this one a day of the log makes one file.
+EVENTS_PROPERTIES = {**FLIGHTS_PROPERTIES, "write.target-file-size-bytes": "16777216"}
 #: Branch on which the small files are merged and nothing else, to compare with.
 MERGED = "merged"
 QUERIES = Path(__file__).with_name("demo_queries.sql")
@@ -63,4 +65,4 @@ def land_events(rows: int, days: int) -> str:
     """The generated event log, one append a day; the name of the table."""
     from lakeopt.tables.iceberg.landing import land
 
-    return land(CATALOG, EVENTS, event_log(rows, days=days), FLIGHTS_PROPERTIES)
+    return land(CATALOG, EVENTS, event_log(rows, days=days), EVENTS_PROPERTIES)

@@ -96,11 +96,7 @@ def bind(query: Query, identifiers: Sequence[str]) -> list[tuple[str, ...]]:
         raise UsageError(f"query {query.name!r} reads no table", hint=f"read the table under test as {ALIAS!r}")
     for reference in references:
         if (name := ".".join(reference)).casefold() not in folded:
-            raise UnknownName(
-                f"table (query {query.name!r} reads one, and only {ALIAS!r} and the benched table are there)",
-                name,
-                known,
-            )
+            raise UnknownName(f"table for query {query.name!r}", name, known)
     return references
 
 
