@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakeopt.workflows.answers import read_ordering, same_answer
@@ -39,12 +39,14 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
+@settings(deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_the_same_rows_in_any_order_are_the_same_answer(rows: list[dict[str, Any]], rng: random.Random) -> None:
     shuffled = rng.sample(rows, len(rows))
     assert same_answer(table(rows), table(shuffled), "SELECT * FROM t") is True
 
 
+@settings(deadline=None)
 @given(ROWS.filter(bool), st.data())
 def test_one_changed_lost_or_doubled_row_is_another_answer(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(rows) - 1))
@@ -57,6 +59,7 @@ def test_one_changed_lost_or_doubled_row_is_another_answer(rows: list[dict[str, 
     assert same_answer(table(rows), table([*rows, rows[at]]), "SELECT * FROM t") is False
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e9, 1e9, allow_subnormal=False), min_size=1, max_size=20), st.randoms())
 def test_sums_of_floats_in_another_order_are_equal_and_other_sums_are_not(values: list[float], rng: Any) -> None:
     terms = [abs(value) for value in values]

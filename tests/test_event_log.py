@@ -17,7 +17,7 @@ def log() -> pa.Table:
     return pa.concat_tables(list(event_log(ROWS, days=DAYS)))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 3_000), st.integers(1, 9), st.integers(0, 2**32))
 def test_days_share_the_rows_evenly_and_the_seed_decides_them(rows: int, days: int, seed: int) -> None:
     parts = list(event_log(rows, days=days, seed=seed))
@@ -60,6 +60,7 @@ def test_names_are_skewed_as_zipf_says(log: pa.Table) -> None:
     assert counts.sum() == ROWS
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.floats(0.5, 2.0), st.integers(0, 2**32))
 def test_ranks_lie_within_their_range(values: int, exponent: float, seed: int) -> None:
     ranks = zipf(np.random.default_rng(seed), values, exponent, 500)

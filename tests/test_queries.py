@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakeopt.errors import UnknownName, UsageError
@@ -19,6 +19,7 @@ BODIES = [
 names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(names, st.sampled_from(BODIES), st.integers(1, 9)), min_size=1, unique_by=lambda q: q[0]))
 def test_named_queries_are_read_as_they_were_written(parts: list[tuple[str, str, int]]) -> None:
     text = "".join(f"-- name: {name}\n-- weight: {weight}\n{body}\n;\n\n" for name, body, weight in parts)
@@ -29,6 +30,7 @@ def test_named_queries_are_read_as_they_were_written(parts: list[tuple[str, str,
         assert body.removeprefix(query.sql).strip() in ("", "-- a; comment")
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(BODIES), min_size=1, max_size=6))
 def test_unnamed_statements_are_parted_at_semicolons_outside_strings_and_comments(bodies: list[str]) -> None:
     read = parse_queries("\n;\n".join(bodies)).queries
