@@ -274,9 +274,12 @@ def test_a_commit_that_is_not_journalled_is_still_said_to_be_committed(lake: Lak
     decided = lakeopt.plan("lake.db.flights", strategy="sort", sort_by=KEY)
     opened = open_table("lake.db.flights")
     place = journal / "journal" / opened.uuid / decided.plan_id
-    (place / "0004-committed.json.part").mkdir(parents=True)  # nothing can be written there
+
+    def occupy(phase: str, done: int, total: int) -> None:
+        (place / "0004-committed.json" / "in the way").mkdir(parents=True, exist_ok=True)
+
     with pytest.raises(Unreachable, match="committed as snapshot"):
-        lakeopt.apply(decided, memory_bytes=MEMORY)
+        lakeopt.apply(decided, memory_bytes=MEMORY, progress=occupy)
     assert rows(lake.load("db.flights")) == before
     assert lake.load("db.flights").current_snapshot().summary.operation.value == "replace"  # type: ignore[union-attr]
 

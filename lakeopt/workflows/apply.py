@@ -249,7 +249,8 @@ def _give_up(run: _Run, log: journal.JournalWriter, error: BaseException) -> Non
             log.write("unknown", error=str(error))
             return
         for staged in run.staged.values():
-            run.engine.discard(staged, run.table.resolve)
+            with contextlib.suppress(LakeoptError):  # what cannot be deleted must not keep the rest
+                run.engine.discard(staged, run.table.resolve)
         interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
         reason = str(error) if isinstance(error, LakeoptError) else f"{type(error).__name__}: {error}"
         log.write("interrupted" if interrupted else "failed", error=reason)
