@@ -168,7 +168,8 @@ def test_a_filter_prunes_by_partition_and_by_metrics(evolved: tuple[Table, pa.Ta
 @pytest.mark.parametrize(
     ("where", "error", "says"),
     [
-        ("id =", UsageError, "not a filter"),
+        ("id =", UsageError, "not understood at 'id'$"),
+        ("id = 1 and", UsageError, "not understood at its end$"),
         ("idd = 1", UnknownName, "no column named 'idd'"),
         ("id = 'many'", UsageError, "not a filter"),
         ("v like '%x'", UsageError, "not a filter"),

@@ -74,6 +74,7 @@ def test_namespaces_nest(lake: Lake) -> None:
     [
         ("db.flihgts", "no table named 'db.flihgts'", "did you mean 'db.flights'?"),
         ("lake.db.flihgts", "no table named 'db.flihgts'", "did you mean 'db.flights'?"),
+        ("lke.db.flights", "no catalog or namespace named 'lke'", "did you mean 'lake'?"),
         ("dbb.flights", "no namespace named 'dbb'", "did you mean 'db'?"),
         ("db.other", "no table named 'db.other'", "known: db.flights"),
         ("flights", "not a table name: 'flights'", "write [catalog.]namespace.table"),
@@ -88,7 +89,7 @@ def test_unknown_names_say_what_is_there(lake: Lake, name: str, message: str, hi
 
 def test_an_unknown_namespace_is_not_an_empty_list(lake: Lake) -> None:
     lake.create("db.flights", SCHEMA)
-    with pytest.raises(UnknownName, match="no namespace named 'dbx'"):
+    with pytest.raises(UnknownName, match="no catalog or namespace named 'dbx'"):
         tables("dbx")
 
 

@@ -16,7 +16,6 @@ from lakeopt.errors import (
     DataFileError,
     LakeoptError,
     Refused,
-    UnknownName,
     Unreachable,
     UsageError,
 )
@@ -62,7 +61,7 @@ def list_tables(namespace: str | None = None, settings: Settings | None = None) 
     with catalog.answering(catalog_name):
         namespaces = list(catalog.walk_namespaces(connected))
     if under and under not in namespaces:
-        raise UnknownName("namespace", join_identifier(under), map(join_identifier, namespaces))
+        raise catalog.unknown_namespace(under, namespaces)
     for found in namespaces:
         if found[: len(under)] == under:
             yield from _summaries(connected, found)

@@ -69,6 +69,9 @@ def plan(
     if opened.read_only:
         raise Refused(f"{opened.identifier} is not rewritten: {opened.read_only}")
     _require(registry.ENGINES, "engine", engine)
+    _check_branch(opened, branch)
+    if where is not None:
+        opened.files(where=where)  # refuses what is no filter, before anything is measured and whatever is chosen
     chosen = _choose(opened, strategy, tuple(sort_by), goal, queries, time_budget, memory_bytes, settings)
     target = target_file_bytes or opened.target_file_bytes()
     base = opened.snapshot_id(branch)
@@ -148,6 +151,14 @@ def _choose(
 def _strategy(name: str) -> Strategy:
     strategy: Strategy = registry.load(registry.STRATEGIES, name).STRATEGY
     return strategy
+
+
+def _check_branch(table: Table, branch: str) -> None:
+    """Tags and snapshot ids name what can be read, not what can be committed to."""
+    refs = table.view("refs").to_pylist()
+    branches = ["main", *(ref["name"] for ref in refs if ref["type"] == "branch")]
+    if branch not in branches:
+        raise UnknownName(f"branch of {table.identifier}", branch, branches)
 
 
 def _check_columns(table: Table, sort_by: tuple[SortField, ...]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -131,9 +131,19 @@ def _unknown(catalog: Catalog, identifier: Identifier) -> UnknownName:
     namespaces = list(walk_namespaces(catalog))
     namespace = identifier[:-1]
     if namespace not in namespaces:
-        return UnknownName("namespace", join_identifier(namespace), map(join_identifier, namespaces))
+        return unknown_namespace(namespace, namespaces, may_name_catalog=len(namespace) > 1)
     tables = catalog.list_tables(namespace)
     return UnknownName("table", join_identifier(identifier), map(join_identifier, tables))
+
+
+def unknown_namespace(
+    namespace: Identifier, known: Collection[Identifier], *, may_name_catalog: bool = True
+) -> UnknownName:
+    """The error for a namespace that is none of the known ones; its first part may be meant as a catalog."""
+    if may_name_catalog and not any(one[0] == namespace[0] for one in known):
+        names = [*configured_catalogs(), *(join_identifier(one[:1]) for one in known)]
+        return UnknownName("catalog or namespace", join_identifier(namespace[:1]), names)
+    return UnknownName("namespace", join_identifier(namespace), map(join_identifier, known))
 
 
 def _unreadable(catalog: Catalog, identifier: Identifier, error: Exception) -> DataFileError:

@@ -21,6 +21,7 @@ from pyiceberg.expressions.visitors import (
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.typedef import Record
+from pyparsing import ParseBaseException
 
 from lakeopt.errors import UnknownName, UsageError, first_line
 from lakeopt.model.scan import DATA
@@ -38,7 +39,11 @@ def parse_filter(text: str, schema: Schema) -> BooleanExpression:
     """
     try:
         expression = parse(text)
-    except Exception as error:  # pyparsing's own types, and ValueError for LIKE patterns
+    except ParseBaseException as error:  # its text is the whole grammar
+        raise UsageError(
+            f"not a filter: {text!r}: not understood at {_place(text, error.loc)}", hint=_SYNTAX
+        ) from error
+    except Exception as error:  # ValueError for LIKE patterns
         raise UsageError(f"not a filter: {text!r}: {first_line(error)}", hint=_SYNTAX) from error
     if not isinstance(expression, BooleanExpression):
         raise UsageError(f"not a filter: {text!r}", hint=_SYNTAX)
@@ -51,6 +56,10 @@ def parse_filter(text: str, schema: Schema) -> BooleanExpression:
     except (ValueError, TypeError) as error:
         raise UsageError(f"not a filter: {text!r}: {first_line(error)}", hint=_SYNTAX) from error
     return expression
+
+
+def _place(text: str, at: int) -> str:
+    return f"{text[at:].split()[0]!r}" if text[at:].strip() else "its end"
 
 
 class Pruning:
