@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lake import Lake
 
+import lakeopt
 from lakeopt.config import Settings
 from lakeopt.errors import (
     ConfigurationError,
@@ -25,6 +26,7 @@ from lakeopt.errors import (
     Unreachable,
     UsageError,
 )
+from lakeopt.model.plan import SortField
 from lakeopt.tables.iceberg.identifiers import join_identifier, split_identifier
 from lakeopt.tables.open import list_tables, open_table
 from lakeopt.workflows.tables import tables
@@ -237,3 +239,15 @@ def test_another_process_finds_the_same_lake(lake: Lake) -> None:
     code = "import lakeopt; print([t.table for t in lakeopt.tables().tables])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['lake.db.t']"
+
+
+def test_a_catalog_that_sqlite_opens_read_only_is_read_and_refuses_a_commit(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = lake.flights(days=2, rows_per_day=20)
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__URI", f"sqlite:///file:{lake.root / 'catalog.db'}?mode=ro&uri=true")
+    written = set(lake.warehouse.rglob("*.parquet"))
+    with pytest.raises(Refused, match="readonly database"):
+        lakeopt.rewrite("lake.db.flights", sort_by=[SortField("dest")])
+    assert set(lake.warehouse.rglob("*.parquet")) == written
+    assert lake.load("db.flights").metadata_location == table.metadata_location

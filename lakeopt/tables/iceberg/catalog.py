@@ -87,7 +87,7 @@ def connect(name: str) -> Catalog:
 
 def _require_file(name: str, uri: str) -> None:
     """SQLite makes an empty database out of a mistyped path; a reader must not."""
-    path = uri.partition("sqlite:///")[2].partition("?")[0]
+    path = uri.partition("sqlite:///")[2].partition("?")[0].removeprefix("file:")  # sqlite:///file:x?uri=true
     if uri.startswith("sqlite:///") and path not in ("", ":memory:") and not Path(path).exists():
         raise Unreachable(f"catalog {name!r} is not there: no file {path}", hint="check the catalog's uri")
 
