@@ -23,8 +23,9 @@ from pyarrow import fs
 from scans import field, position_deletes, scan_of, table, write
 
 from lakeopt.engines.duckdb import ENGINE
-from lakeopt.engines.duckdb.budget import batch_rows, check_disk, divide
+from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide
 from lakeopt.engines.duckdb.failures import explain
+from lakeopt.engines.duckdb.feed import QueryFailed
 from lakeopt.errors import DataFileError, NoSpace, Refused, UnknownName, UsageError, WorkFailed
 from lakeopt.model.scan import Scan, StageRequest, WriterOptions
 
@@ -216,6 +217,13 @@ def test_what_would_lose_values_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_bytes_of_another_length_than_the_column_s_are_not_written(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", table(pa.schema([field("f", pa.binary(3), 1)]), f=[b"abc"]))
+    with pytest.raises(DataFileError, match="does not fit its column"):
+        ENGINE.stage(request_of(scan_of(pa.schema([field("f", pa.binary(2), 1)]), [path]), tmp_path))
+    assert not list(tmp_path.glob("out/*"))
+
+
 def test_what_this_engine_cannot_serve_is_refused(tmp_path: Path) -> None:
     schema = pa.schema([ID, field("tags", pa.list_(field("element", pa.string(), 3)), 2)])
     path = write(tmp_path / "a.parquet", table(schema, id=[1], tags=[["x"]]))
@@ -249,6 +257,33 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
     broken.unlink()
     with pytest.raises(DataFileError, match=r"missing: .*in/1\.parquet"):
         ENGINE.stage(request_of(scan, tmp_path))
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize("sort", [[], [("id", True, True)]])
+def test_damage_deep_in_a_file_is_found_after_rows_were_written(tmp_path: Path, sort: Any) -> None:
+    scan = events(tmp_path, 200_000, 2)
+    broken = tmp_path / "in" / "1.parquet"
+    pq.write_table(pq.read_table(broken), broken, row_group_size=20_000, store_schema=False)
+    chunk = pq.read_metadata(broken).row_group(9).column(3)
+    with broken.open("r+b") as file:
+        file.seek(chunk.data_page_offset + 60)
+        file.write(b"\xff" * 4_000)
+    told: list[int] = []
+    options = WriterOptions(level=1, row_group_rows=10_000)
+    with pytest.raises(DataFileError, match=r"in/1\.parquet"):
+        ENGINE.stage(request_of(scan, tmp_path, sort, writer=options, progress=told.append))
+    assert bool(told) is not bool(sort)
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_memory_that_does_not_suffice_is_said_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = events(tmp_path, 400_000, 2)
+    monkeypatch.setattr("lakeopt.engines.duckdb.stage.divide", lambda *_: Budget(12_000_000, 1, 1 << 20))
+    monkeypatch.setattr("lakeopt.engines.duckdb.connection.LEAST_MEMORY_BYTES", 12_000_000)
+    with pytest.raises(WorkFailed, match=r"could not finish within 1\.1 GB") as caught:
+        ENGINE.stage(request_of(scan, tmp_path, [("t", True, True)]))
+    assert "--memory" in str(caught.value.hint)
     assert not list(tmp_path.glob("out/*"))
 
 
@@ -301,8 +336,8 @@ def test_too_little_disk_or_memory_is_said_before_the_start(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="too little to rewrite") as caught:
         divide(100_000_000, 2, 128 << 20, 1 << 40)
     assert "--memory" in str(caught.value.hint)
-    assert batch_rows(100 * 1_000_000, 1_000_000) == 122_880
-    assert batch_rows(10**10, 1_000) == 2_048
+    assert batch_rows(10**10, 100 * 1_000_000, 1_000_000) == 122_880
+    assert batch_rows(10**10, 10**10, 1_000) == 2_048
 
 
 def test_shares_of_memory_fit_into_it() -> None:
@@ -314,13 +349,14 @@ def test_shares_of_memory_fit_into_it() -> None:
 @pytest.mark.parametrize(
     ("raised", "said", "hint"),
     [
+        (QueryFailed("Out of Memory Error: failed to pin block"), WorkFailed, "raise --memory"),
         (duckdb.OutOfMemoryException("could not allocate block of size 256.0 KiB"), WorkFailed, "raise --memory"),
         (duckdb.OutOfMemoryException('failed to offload data block ... "max_temp_directory_size"'), NoSpace, "free"),
         (duckdb.IOException("Could not write file: No space left on device"), NoSpace, "free"),
         (duckdb.InvalidInputException("odd"), WorkFailed, None),
     ],
 )
-def test_what_duckdb_says_becomes_one_plain_line(raised: duckdb.Error, said: type[Exception], hint: str | None) -> None:
+def test_what_duckdb_says_becomes_one_plain_line(raised: Exception, said: type[Exception], hint: str | None) -> None:
     error = explain(raised, {}, temp_dir="/spill", memory_bytes=10**9)
     assert type(error) is said
     assert hint in error.hint if hint and error.hint else hint is None

@@ -15,13 +15,13 @@ from lakeopt.units import format_size
 _DISK_FULL = ("No space left", "failed to offload", "max_temp_directory_size", "Disk quota exceeded", "File too large")
 
 
-def explain(error: duckdb.Error, paths: Mapping[str, str], *, temp_dir: str, memory_bytes: int) -> LakeoptError:
+def explain(error: Exception, paths: Mapping[str, str], *, temp_dir: str, memory_bytes: int) -> LakeoptError:
     """The error to raise instead. ``paths`` gives the local path of each location that was being read."""
     text = str(error)
     first = text.splitlines()[0] if text else type(error).__name__
     if any(sign in text for sign in _DISK_FULL):
         return NoSpace(f"no space left for spilling into {temp_dir}", hint="free disk space, or raise --memory")
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if isinstance(error, duckdb.OutOfMemoryException) or text.startswith("Out of Memory Error"):
         return WorkFailed(
             f"DuckDB could not finish within {format_size(memory_bytes)}", hint="raise --memory, or lower --threads"
         )

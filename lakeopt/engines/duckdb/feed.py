@@ -11,6 +11,10 @@ import duckdb
 import pyarrow as pa
 
 
+class QueryFailed(Exception):
+    """DuckDB failed while its result was being fetched; pyarrow hands its words on as an error of its own."""
+
+
 class BatchFeed:
     """A context that iterates over the batches of one query.
 
@@ -54,6 +58,10 @@ class BatchFeed:
                 if not self._put(batch):
                     return
             self._put(None)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            failure = QueryFailed(str(error))
+            failure.__cause__ = error
+            self._put(failure)
         except BaseException as error:  # handed to the consumer, whatever it is
             self._put(error)
 

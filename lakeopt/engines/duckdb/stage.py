@@ -14,10 +14,10 @@ from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide
 from lakeopt.engines.duckdb.connection import LEAST_MEMORY_BYTES, connect
 from lakeopt.engines.duckdb.enums import enumerate_strings, sample_of
 from lakeopt.engines.duckdb.failures import explain
-from lakeopt.engines.duckdb.feed import BatchFeed
+from lakeopt.engines.duckdb.feed import BatchFeed, QueryFailed
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
 from lakeopt.engines.duckdb.projection import order_by, query
-from lakeopt.errors import Refused
+from lakeopt.errors import DataFileError, Refused
 from lakeopt.model.scan import DATA, Scan, StageRequest, staged_schema
 from lakeopt.parquet.writer import RollingWriter
 
@@ -40,8 +40,10 @@ def stage(request: StageRequest) -> pa.Table:
         _check_disk(request, decoded, budget)
         with _connect(request, budget.duckdb_bytes) as connection:
             return _write(request, groups, budget, connection)
-    except duckdb.Error as error:
+    except (duckdb.Error, QueryFailed) as error:
         raise explain(error, paths, temp_dir=request.temp_dir, memory_bytes=request.memory_bytes) from error
+    except pa.ArrowInvalid as error:
+        raise DataFileError(f"a value of the file group does not fit its column: {error}") from error
 
 
 def _connect(request: StageRequest, memory_bytes: int) -> duckdb.DuckDBPyConnection:
@@ -83,7 +85,7 @@ def _write(
             expected_rows=expected,
             progress=request.progress,
         ) as writer,
-        BatchFeed(connection, sql, batch_rows=batch_rows(decoded, expected)) as feed,
+        BatchFeed(connection, sql, batch_rows=batch_rows(request.memory_bytes, decoded, expected)) as feed,
     ):
         for batch in feed:
             writer.write(batch)
