@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -54,7 +55,9 @@ def spark_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, 
     need("Spark", shutil.which("java") is not None, "install a JDK 17")
     jars = sorted(JARS.glob("*.jar")) if JARS.exists() else []
     need("Spark with Iceberg's runtime", len(jars) >= 2, "install Maven and run `make services`")
-    sql = pytest.importorskip("pyspark.sql")
+    need("Spark", importlib.util.find_spec("pyspark") is not None, "install the extra `spark`")
+    from pyspark import sql
+
     folder = tmp_path_factory.mktemp("spark-lake")
     settings = {
         "spark.jars": ",".join(map(str, jars)),
