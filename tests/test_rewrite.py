@@ -23,7 +23,7 @@ from lakeopt.tables.open import open_table
 from lakeopt.workflows.state import state_location
 
 KEY = (SortField("dest"), SortField("carrier"))
-MEMORY = 2 * 10**9
+MEMORY = 4 * 10**9
 
 
 def rows(table: Table, snapshot_id: int | None = None) -> Counter[str]:

@@ -34,7 +34,7 @@ def test_both_readers_see_the_rows_of_before(
     assert old is not None
     before = multiset(oracle(table.metadata_location))
     assert before == plain(table)
-    lakeopt.rewrite("lake.db.flights", strategy="sort", sort_by=KEY, memory_bytes=2 * 10**9)
+    lakeopt.rewrite("lake.db.flights", strategy="sort", sort_by=KEY, memory_bytes=4 * 10**9)
     after = lake.load("db.flights")
     assert after.current_snapshot().summary.operation.value == "replace"  # type: ignore[union-attr]
     assert multiset(oracle(after.metadata_location)) == before

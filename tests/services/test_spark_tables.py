@@ -55,7 +55,7 @@ def test_v1_and_v2_tables_keep_their_rows(spark: Any, version: int, partition: s
     )
     fill(spark, name)
     before = rows(spark, name)
-    result = lakeopt.rewrite(f"lake.n.{name}", sort_by=KEY, memory_bytes=2 * 10**9)
+    result = lakeopt.rewrite(f"lake.n.{name}", sort_by=KEY, memory_bytes=4 * 10**9)
     assert result.groups_done >= 1
     assert rows(spark, name) == before
     latest = spark.sql(f"SELECT operation FROM lake.n.{name}.snapshots ORDER BY committed_at DESC LIMIT 1").collect()
@@ -78,7 +78,7 @@ def test_v1_spec_with_a_dropped_field_is_rewritten_in_its_own_spec(spark: Any) -
     spark.sql("ALTER TABLE lake.n.void DROP PARTITION FIELD k")
     fill(spark, "void", parts=2)
     before = rows(spark, "void")
-    lakeopt.rewrite("lake.n.void", sort_by=(SortField("id"),), memory_bytes=2 * 10**9)
+    lakeopt.rewrite("lake.n.void", sort_by=(SortField("id"),), memory_bytes=4 * 10**9)
     assert rows(spark, "void") == before
     assert spark.sql("SELECT count(*) FROM lake.n.void WHERE name = 'name-3'").collect()[0][0] == sum(
         count for row, count in before.items() if row.name == "name-3"

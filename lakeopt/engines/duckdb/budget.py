@@ -34,7 +34,7 @@ class Budget:
     row_group_bytes: int
 
 
-def divide(memory_bytes: int, threads: int, row_group_bytes: int, decoded_bytes: int) -> Budget:
+def divide(memory_bytes: int, threads: int, row_group_bytes: int, decoded_bytes: int, held_bytes: int) -> Budget:
     """Shares that fit beside what the process holds already; ``decoded_bytes`` is the size of the input in memory.
 
     A quarter is taken for the work in any case: what a long-lived process holds may be memory that its allocators
@@ -42,20 +42,24 @@ def divide(memory_bytes: int, threads: int, row_group_bytes: int, decoded_bytes:
 
     :raises UsageError: too little memory to work at all.
     """
-    base = psutil.Process().memory_info().rss
     encoders = max(threads, 1)
     group = max(min(row_group_bytes, memory_bytes // 16, 2 * decoded_bytes), 1)
     in_flight = int(group * (encoders + 1 + ENCODED_SHARE * encoders)) + 4 * min(BATCH_BYTES, memory_bytes // 128)
     uncounted = min(UNCOUNTED_BYTES, decoded_bytes)
-    left = max(memory_bytes - base, memory_bytes // 4) - in_flight - uncounted
+    left = max(memory_bytes - held_bytes, memory_bytes // 4) - in_flight - uncounted
     least = min(LEAST_DUCKDB_BYTES, LEAST_MEMORY_BYTES + 4 * decoded_bytes)
     if left < least:
-        enough = format_size(1.1 * (base + in_flight + uncounted + least)).replace(" ", "")
+        enough = format_size(1.1 * (held_bytes + in_flight + uncounted + least)).replace(" ", "")
         raise UsageError(
             f"{format_size(memory_bytes)} of memory is too little to rewrite with {threads} threads",
             hint=f"give --memory {enough}, or fewer --threads",
         )
     return Budget(int(left / DUCKDB_OVERSHOOT), encoders, min(row_group_bytes, memory_bytes // 16))
+
+
+def held_bytes() -> int:
+    """Resident bytes of this process now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def batch_rows(memory_bytes: int, decoded_bytes: int, record_count: int) -> int:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import fs
 
-from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide
+from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide, held_bytes
 from lakeopt.engines.duckdb.connection import LEAST_MEMORY_BYTES, connect
 from lakeopt.engines.duckdb.enums import enumerate_strings, sample_of
 from lakeopt.engines.duckdb.failures import explain
@@ -36,7 +36,7 @@ def stage(request: StageRequest) -> pa.Table:
         with _connect(request, LEAST_MEMORY_BYTES) as connection:
             groups = physical_groups(request.scan, paths, connection)
         decoded = sum(group.decoded_bytes for group in groups)
-        budget = divide(request.memory_bytes, request.threads, request.writer.row_group_bytes, decoded)
+        budget = divide(request.memory_bytes, request.threads, request.writer.row_group_bytes, decoded, held_bytes())
         _check_disk(request, decoded, budget)
         with _connect(request, budget.duckdb_bytes) as connection:
             return _write(request, groups, budget, connection)
