@@ -57,6 +57,7 @@ EDITS: list[tuple[Callable[[Data], None], str]] = [
     (lambda data: data.update(plan_id="../../escaped"), "'../../escaped' is no plan id"),
     (lambda data: data.update(plan_id=""), "'' is no plan id"),
     (lambda data: data.update(base_snapshot_id="abc"), "'abc' is no snapshot id"),
+    (lambda data: data["layout"].update(strategy="spork"), "no strategy named 'spork'"),
     (lambda data: data.update(target_file_bytes=-5), "the target file size must be above zero"),
     (lambda data: data["writer"].update(page_rows="many"), "the writer option page_rows cannot be 'many'"),
     (lambda data: data["writer"].update(page_rows="0"), "the writer option page_rows cannot be '0'"),

@@ -120,7 +120,9 @@ def apply(
     with run.timed("check"):
         _settle_unknown(table, putter, settings)
         putter.check(table, plan)
-    if not plan.groups:
+    if plan.groups:
+        registry.load(registry.STRATEGIES, plan.layout.strategy)
+    else:
         return _result(run, (), time.perf_counter() - started)
     log = journal.start(table, plan, command, settings)
     try:

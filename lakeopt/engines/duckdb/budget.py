@@ -84,5 +84,5 @@ def check_disk(output_dir: str, output_bytes: int, temp_dir: str, spill_bytes: i
         if free < size:
             raise NoSpace(
                 f"about {format_size(size)} of disk is needed under {path}, {format_size(free)} is free",
-                hint="free disk space, or set another directory for temporary files",
+                hint="free disk space there; for files that spill, TMPDIR names another place",
             )
