@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow.parquet as pq
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
 
@@ -25,24 +26,25 @@ from benchmarks.measure import Run, machine, result_path, run, versions
 
 THREADS = "2"
 TARGET = "128MB"
-#: (name of the job, options of `lakeopt rewrite`, memory)
-JOBS = [
-    ("bin-pack", ["--strategy", "bin-pack"], "5GB"),
-    ("sort 5 GB", ["--strategy", "sort"], "5GB"),
-    ("sort 2 GB", ["--strategy", "sort"], "2GB"),
-]
+BIN_PACK = ("bin-pack", ["--strategy", "bin-pack"], "5GB")
+SORT = ("sort 5 GB", ["--strategy", "sort"], "5GB")
+SORT_SMALL = ("sort 2 GB", ["--strategy", "sort"], "2GB")
+Job = tuple[str, list[str], str]
+#: Cells by name: data set, scale, jobs. The last has more than four times as many bytes in memory as its limit.
+CELLS: dict[str, tuple[ModuleType, float, list[Job]]] = {
+    "lineitem": (lineitem, 3, [BIN_PACK, SORT, SORT_SMALL]),
+    "events": (events, 1, [BIN_PACK, SORT, SORT_SMALL]),
+    "lineitem-spill": (lineitem, 8, [SORT_SMALL]),
+}
 
 
-def copy_seconds(files: list[str], folder: Path, repeat: int) -> dict[str, float]:
-    """Median seconds of both baselines over the files, each in a process of its own."""
-    seconds = {}
-    for way in ("duckdb", "pyarrow"):
-        taken = []
-        for _ in range(repeat):
-            command = [sys.executable, "-m", "benchmarks.copy_files", way, str(folder / "copy"), THREADS]
-            taken.append(float(run(command, stdin="\n".join(files)).stdout))
-        seconds[way] = statistics.median(taken)
-    return seconds
+def copy_seconds(files: list[str], folder: Path) -> dict[str, float]:
+    """Seconds of both baselines over the files, each in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.copy_files"]
+    return {
+        way: float(run([*command, way, str(folder / "copy"), THREADS], stdin="\n".join(files)).stdout)
+        for way in ("duckdb", "pyarrow")
+    }
 
 
 def rewrite_cell(table: Table, options: list[str], memory: str) -> tuple[dict[str, Any], Run]:
@@ -53,26 +55,29 @@ def rewrite_cell(table: Table, options: list[str], memory: str) -> tuple[dict[st
     return json.loads(done.stdout), done
 
 
-def measure_dataset(
-    dataset: ModuleType, folder: Path, scale: float, files: int, repeat: int
-) -> Iterator[dict[str, Any]]:
-    """All cells of a data set; each rewrite starts from the table as it was landed."""
-    table = landed(folder, dataset, scale, files)
+def measure(dataset: ModuleType, folder: Path, scale: float, jobs: list[Job], repeat: int) -> Iterator[dict[str, Any]]:
+    """All cells of a data set, ``repeat`` rounds. Ratios are to the copy of the same round, since machines drift."""
+    table = landed(folder, dataset, scale, dataset.FILES)
     base = max(
         (s for s in table.snapshots() if s.summary.operation == Operation.APPEND), key=lambda s: s.sequence_number
     )
     table = rolled_back(table, base.snapshot_id)
     paths = [path.removeprefix("file://") for path in table.inspect.files()["file_path"].to_pylist()]
-    total = sum(Path(path).stat().st_size for path in paths)
-    copies = copy_seconds(paths, folder, repeat)
-    copy = min(copies.values())
-    about = {"dataset": dataset.NAME, "scale": scale, "files": len(paths), "bytes": total}
-    yield about | {"job": "copy", "seconds": copies, "copy_seconds": copy}
-    for name, options, memory in JOBS:
-        sort = ["--sort-by", dataset.SORT_BY] if "sort" in options else []
-        for _ in range(repeat):
+    about = {
+        "dataset": dataset.NAME,
+        "scale": scale,
+        "files": len(paths),
+        "bytes": sum(Path(path).stat().st_size for path in paths),
+        "bytes_in_memory": pq.read_table(paths[0]).nbytes * len(paths),
+    }
+    for number in range(repeat):
+        copies = copy_seconds(paths, folder)
+        copy = min(copies.values())
+        yield about | {"round": number, "job": "copy", "seconds": copies, "copy_seconds": copy}
+        for name, options, memory in jobs:
+            sort = ["--sort-by", dataset.SORT_BY] if "sort" in options else []
             result, done = rewrite_cell(table, options + sort, memory)
-            yield about | {"job": name, "memory": memory} | _cell(result, done, copy)
+            yield about | {"round": number, "job": name, "memory": memory} | _cell(result, done, copy)
             table = rolled_back(table, base.snapshot_id)
 
 
@@ -98,21 +103,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
     parser.add_argument("--dir", type=Path, help="keep data and tables here")
-    parser.add_argument("--dataset", choices=["lineitem", "events"], action="append")
-    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--dataset", choices=list(CELLS), action="append")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds; the README quotes medians")
     asked = parser.parse_args()
-    scales: dict[str, tuple[ModuleType, float]] = {"lineitem": (lineitem, 3), "events": (events, 1)}
     cells: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="lakeopt-bench-") as temporary:
         folder = asked.dir or Path(temporary)
-        for name in asked.dataset or scales:
-            dataset, scale = scales[name]
-            for cell in measure_dataset(
-                dataset, folder, scale / 10 if asked.quick else scale, dataset.FILES, asked.repeat
-            ):
+        for name in asked.dataset or CELLS:
+            dataset, scale, jobs = CELLS[name]
+            for cell in measure(dataset, folder, scale / 10 if asked.quick else scale, jobs, asked.repeat):
                 cells.append(cell)
                 print(json.dumps(cell), file=sys.stderr)
+    print(summary(cells))
     save(cells, quick=asked.quick)
+
+
+def summary(cells: list[dict[str, Any]]) -> str:
+    """The README's table: medians over the rounds."""
+    lines = [
+        "| table | job | stage / copy | proof / stage | proof / copy | rest s | peak RSS GB |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    groups: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
+    for cell in cells:
+        if cell["job"] != "copy":
+            groups.setdefault((cell["dataset"], cell["scale"], cell["job"]), []).append(cell)
+    for (dataset, scale, job), rounds in groups.items():
+        middle = {
+            name: statistics.median(cell[name] for cell in rounds)
+            for name in ("stage_over_copy", "prove_over_stage", "prove_over_copy", "rest_seconds", "peak_rss_bytes")
+        }
+        figures = " | ".join(f"{middle[name]:.2f}" for name in list(middle)[:-1])
+        lines.append(f"| {dataset} ({scale:g}) | {job} | {figures} | {middle['peak_rss_bytes'] / 1e9:.2f} |")
+    return "\n".join(lines)
 
 
 def save(cells: list[dict[str, Any]], *, quick: bool) -> Path:
