@@ -115,7 +115,7 @@ def main() -> None:
                 cells.append(cell)
                 print(json.dumps(cell), file=sys.stderr)
     print(summary(cells))
-    save(cells, quick=asked.quick)
+    save(cells, "-".join(["rewrite", *(asked.dataset or []), *(["quick"] if asked.quick else [])]))
 
 
 def summary(cells: list[dict[str, Any]]) -> str:
@@ -138,12 +138,12 @@ def summary(cells: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def save(cells: list[dict[str, Any]], *, quick: bool) -> Path:
-    """Write the result file."""
+def save(cells: list[dict[str, Any]], name: str) -> Path:
+    """Write the result file of that name."""
     settings = {"threads": int(THREADS), "target_file_size": TARGET, "codec": "zstd 3", "cache": "warm"}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     report = {"date": now, "machine": machine(), "versions": versions(), "settings": settings, "cells": cells}
-    path = result_path("rewrite-quick" if quick else "rewrite")
+    path = result_path(name)
     path.write_text(json.dumps(report, indent=1) + "\n")
     return path
 
