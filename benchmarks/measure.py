@@ -16,11 +16,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished process: seconds of wall clock and CPU, peak resident bytes, what it printed."""
+    """One finished process: seconds of wall clock and CPU, and what it printed."""
 
     wall: float
     cpu: float
-    peak_rss_bytes: int
     stdout: str
 
 
@@ -42,7 +41,7 @@ def run(command: Sequence[str], *, stdin: str = "", environment: Mapping[str, st
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"exit {process.returncode}: {' '.join(command)}\n{text}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, text)
+    return Run(wall, usage.ru_utime + usage.ru_stime, text)
 
 
 def machine() -> dict[str, object]:

@@ -92,7 +92,7 @@ def _cell(result: dict[str, Any], done: Run, copy: float) -> dict[str, Any]:
         "prove_over_copy": prove / copy,
         "wall_seconds": done.wall,
         "cpu_seconds": done.cpu,
-        "peak_rss_bytes": done.peak_rss_bytes,
+        "peak_rss_bytes": result["peak_rss_bytes"],
         "bytes_after": result["bytes_after"],
         "files_after": result["added_data_files_count"],
         "proved": result["verification"]["matched"],

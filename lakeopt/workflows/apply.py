@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import resource
 import secrets
 import time
 from collections import Counter
@@ -280,7 +279,7 @@ def _result(run: _Run, snapshot_ids: tuple[str, ...], elapsed: float) -> Rewrite
         failed=(),
         elapsed_seconds=elapsed,
         seconds=run.seconds,
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_rss_bytes=resources.peak_rss_bytes(),
     )
 
 
