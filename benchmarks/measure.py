@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,11 +16,24 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished process: seconds of wall clock and CPU, and what it printed."""
+    """One finished process: seconds of wall clock and CPU, peak resident bytes, what it printed."""
 
     wall: float
     cpu: float
+    peak_rss_bytes: int
     stdout: str
+
+
+#: A small process between us and the command: what Linux counts as the peak of a child starts from its parent's.
+_LAUNCH = """
+import json, os, sys, time
+began = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+account = [time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024]
+os.write(int(sys.argv[1]), json.dumps(account).encode())
+sys.exit(os.waitstatus_to_exitcode(status) and 1)
+"""
 
 
 def run(command: Sequence[str], *, stdin: str = "", environment: Mapping[str, str] | None = None) -> Run:
@@ -28,20 +41,21 @@ def run(command: Sequence[str], *, stdin: str = "", environment: Mapping[str, st
 
     :raises RuntimeError: the command did not exit with 0.
     """
-    started = time.perf_counter()
-    settings = {**os.environ, **(environment or {})}
-    process = subprocess.Popen(command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(stdin)
-    process.stdin.close()
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"exit {process.returncode}: {' '.join(command)}\n{text}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, text)
+    reader, writer = os.pipe()
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _LAUNCH, str(writer), *command],
+        env={**os.environ, **(environment or {})},
+        input=stdin,
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=[writer],
+    )
+    os.close(writer)
+    with os.fdopen(reader) as account:
+        if done.returncode:
+            raise RuntimeError(f"failed: {' '.join(command)}\n{done.stdout}")
+        wall, cpu, peak = json.load(account)
+    return Run(wall, cpu, peak, done.stdout)
 
 
 def machine() -> dict[str, object]:
