@@ -24,7 +24,7 @@ from scans import field, position_deletes, scan_of, table, write
 
 from lakeopt.engines.duckdb import ENGINE
 from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide
-from lakeopt.engines.duckdb.failures import explain
+from lakeopt.engines.duckdb.failures import explain, interruptible
 from lakeopt.engines.duckdb.feed import QueryFailed
 from lakeopt.errors import DataFileError, NoSpace, Refused, UnknownName, UsageError, WorkFailed
 from lakeopt.model.scan import Scan, StageRequest, WriterOptions
@@ -302,6 +302,15 @@ def test_an_interrupt_while_it_sorts_is_heard_at_once_and_leaves_nothing(tmp_pat
     last = max((path for path in tmp_path.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
     assert not list(last.glob("out/*"))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("fetch", "encode"))]
+
+
+def test_an_interrupt_that_a_query_heard_is_an_interrupt() -> None:
+    """DuckDB swallows it while Python waits in ``execute`` and raises an error of its own."""
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with duckdb.connect() as connection, pytest.raises(KeyboardInterrupt), interruptible():
+        connection.execute("SELECT sum(sqrt(range)) FROM range(100_000_000_000)")
+    timer.join()
 
 
 @pytest.mark.parametrize(("limit", "error"), [(3_000_000, NoSpace)])

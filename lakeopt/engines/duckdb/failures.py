@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
@@ -13,6 +14,18 @@ from lakeopt.parquet.footers import data_file_error
 from lakeopt.units import format_size
 
 _DISK_FULL = ("No space left", "failed to offload", "max_temp_directory_size", "Disk quota exceeded", "File too large")
+_INTERRUPTED = "Query interrupted"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise the interrupt again that a query heard: DuckDB answers Ctrl-C with a ``RuntimeError`` of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == _INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def explain(error: Exception, paths: Mapping[str, str], *, temp_dir: str, memory_bytes: int) -> LakeoptError:

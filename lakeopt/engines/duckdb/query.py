@@ -20,6 +20,7 @@ import lakeopt
 from lakeopt.engines._counting_reads import Scanned, counted
 from lakeopt.engines._queries import QueryRun, RunSettings
 from lakeopt.engines.duckdb.connection import connect
+from lakeopt.engines.duckdb.failures import interruptible
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
 from lakeopt.engines.duckdb.stage import local_paths
 from lakeopt.engines.duckdb.view import select
@@ -44,6 +45,7 @@ class Prepared:
         return tuple(group for group in found if group.paths)
 
 
+@interruptible()
 def prepare(scan: Scan, settings: RunSettings) -> Prepared:
     """Read the footers of a snapshot once; see :class:`lakeopt.engines._queries.QueryEngine`."""
     paths = local_paths(scan)

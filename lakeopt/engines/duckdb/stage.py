@@ -13,7 +13,7 @@ from pyarrow import fs
 from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide, held_bytes
 from lakeopt.engines.duckdb.connection import LEAST_MEMORY_BYTES, connect
 from lakeopt.engines.duckdb.enums import enumerate_strings, sample_of
-from lakeopt.engines.duckdb.failures import explain
+from lakeopt.engines.duckdb.failures import explain, interruptible
 from lakeopt.engines.duckdb.feed import BatchFeed, QueryFailed
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
 from lakeopt.engines.duckdb.projection import order_by, query
@@ -26,6 +26,7 @@ SPILL_FACTOR = 2.0
 OUTPUT_FACTOR = 1.2
 
 
+@interruptible()
 def stage(request: StageRequest) -> pa.Table:
     """Stage one group; see :meth:`lakeopt.engines.base.Engine.stage`."""
     paths = local_paths(request.scan)
