@@ -41,7 +41,7 @@ check: $(VENV)/.test ## format, lint, types, import contracts, quick tests (unde
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m 'not slow and not fault and not service' -p no:cacheprovider
+	$(BIN)/python -m pytest -n 2 -q -m 'not slow and not fault and not service' -p no:cacheprovider
 
 services: $(VENV)/.test $(ORACLE)/.done ## fetch what the real services need, where their tools are on this machine
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
