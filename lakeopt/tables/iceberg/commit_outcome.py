@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from enum import Enum
 
 from pyiceberg.exceptions import (
@@ -38,10 +39,12 @@ def send(
     requirements: tuple[TableRequirement, ...],
     updates: tuple[TableUpdate, ...],
     shield: Shield,
+    landed: Callable[[Table], bool] | None = None,
 ) -> Outcome:
     """One attempt, behind a shield that lets a second interrupt end the wait for an answer.
 
-    The id of the snapshot is the same in all attempts, so it can be looked for.
+    The id of the snapshot is the same in all attempts, so it can be looked for. A commit that adds none says with
+    ``landed``, told the table as the catalog has it now, whether what it does has been done.
 
     :raises CommitOutcomeUnknown: the answer was lost and the snapshot is not there: it may still appear.
     :raises Refused: the catalog may not be written; definite.
@@ -54,17 +57,17 @@ def send(
         shield.open = False
     except BaseException as error:
         shield.open = False
-        return _settle(table, snapshot_id, error)
+        return _settle(table, snapshot_id, error, landed)
     return Outcome.COMMITTED
 
 
-def _settle(table: Table, snapshot_id: int, error: BaseException) -> Outcome:
+def _settle(table: Table, snapshot_id: int, error: BaseException, landed: Callable[[Table], bool] | None) -> Outcome:
     definite = _definite(error)
     looked = False
     for wait in LOOKS:
         time.sleep(wait)
         try:
-            present = is_there(table, snapshot_id)
+            present = is_there(table, snapshot_id) if landed is None else landed(_same(table))
         except NoSuchTableError:
             present = False
         except Exception:  # the catalog is away: look again; never take that for an answer
@@ -82,6 +85,17 @@ def _settle(table: Table, snapshot_id: int, error: BaseException) -> Outcome:
     if isinstance(definite, LakeoptError):
         raise definite from error
     return definite
+
+
+def _same(table: Table) -> Table:
+    """The table as the catalog has it now.
+
+    :raises NoSuchTableError: there is none of that name, or another one.
+    """
+    fresh = table.catalog.load_table(table.name())
+    if fresh.metadata.table_uuid != table.metadata.table_uuid:
+        raise NoSuchTableError(f"made anew: {table.name()}")
+    return fresh
 
 
 def is_there(table: Table, snapshot_id: int) -> bool:

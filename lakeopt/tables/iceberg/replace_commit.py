@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import NoSuchTableError
@@ -33,15 +33,13 @@ from lakeopt.errors import (
     CommitConflict,
     CommitOutcomeUnknown,
     LakeoptError,
-    NoSpace,
-    Refused,
     StalePlan,
     Unreachable,
     UsageError,
 )
 from lakeopt.model.plan import RewritePlan
 from lakeopt.tables.base import Table
-from lakeopt.tables.iceberg.commit_outcome import Outcome, is_busy, is_there, send
+from lakeopt.tables.iceberg.commit_outcome import Outcome, is_there, send
 from lakeopt.tables.iceberg.manifest_writing import ReplaceManifests, partition_schema
 from lakeopt.tables.iceberg.manifests import read_manifest_list, with_live_files
 from lakeopt.tables.iceberg.new_sort_order import order_changes, order_of
@@ -55,14 +53,11 @@ from lakeopt.tables.iceberg.window import (
     open_window,
     refuse_new_deletes,
 )
+from lakeopt.tables.iceberg.writable import PATIENCE, WAIT, pyiceberg_table, reload, storage_error, writable
 from lakeopt.tables.shield import shielded
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-#: How long to try (seconds), and how long to wait between attempts: short, since long waits lose every race.
-PATIENCE = 60.0
-WAIT = (0.01, 0.2)
 
 
 class ReplaceCommitter:
@@ -77,7 +72,7 @@ class ReplaceCommitter:
         :raises UsageError: the plan contradicts itself.
         """
         plan.require_consistent()
-        fresh = _writable(table)
+        fresh = writable(table)
         if not plan.groups:
             return
         try:
@@ -106,7 +101,7 @@ class ReplaceCommitter:
         if not staged:
             raise UsageError("there is nothing to commit")
         plan.require_consistent()
-        fresh = _writable(table)
+        fresh = writable(table)
         live = LiveFiles(fresh.io, planned_specs(plan, staged))
         base = _validate(fresh, plan, live)
         replacement = Replacement.of(table.resolve, plan, staged, base.sources)
@@ -119,7 +114,7 @@ class ReplaceCommitter:
         except BaseException as error:
             work.manifests.discard(fresh)
             if isinstance(error, OSError):
-                raise _storage_error(error) from error
+                raise storage_error(error) from error
             raise
 
     def find(self, table: Table, snapshot_id: int) -> bool:
@@ -128,7 +123,7 @@ class ReplaceCommitter:
         :raises Unreachable: the catalog does not answer.
         """
         try:
-            return is_there(_pyiceberg(table), snapshot_id)
+            return is_there(pyiceberg_table(table), snapshot_id)
         except NoSuchTableError:
             return False
         except LakeoptError:
@@ -186,7 +181,7 @@ class _Commit:
             if time.monotonic() > deadline:
                 break
             time.sleep(random.uniform(*WAIT))
-            table = _reload(table, deadline)
+            table = reload(table, deadline)
         raise CommitConflict(
             f"other writers were quicker in all of {attempt} attempts over {PATIENCE:.0f} seconds",
             hint="run it again when fewer writers commit to the table",
@@ -256,52 +251,3 @@ def _changes(table: Iceberg, branch: str, snapshot: Snapshot) -> tuple[list[Tabl
         max_ref_age_ms=ref.max_ref_age_ms,
     )
     return requirements, [AddSnapshotUpdate(snapshot=snapshot), move]
-
-
-def _pyiceberg(table: Table) -> Iceberg:
-    """The pyiceberg table of an Iceberg table of ours."""
-    found: Any = table
-    inner: Iceberg = found.iceberg
-    return inner
-
-
-def _writable(table: Table) -> Iceberg:
-    """The table as the catalog has it now.
-
-    :raises Refused: it cannot be written.
-    """
-    if table.read_only is not None:
-        raise Refused(f"{table.identifier} cannot be written: {table.read_only}")
-    fresh = _reload(_pyiceberg(table), time.monotonic() + PATIENCE)
-    if fresh.metadata.format_version not in (1, 2):
-        raise Refused(
-            f"tables of format v{fresh.metadata.format_version} are not written by this committer",
-            hint="only v1 and v2 tables can be rewritten",
-        )
-    return fresh
-
-
-def _reload(table: Iceberg, deadline: float) -> Iceberg:
-    """The same table anew. A busy SQLite is asked again.
-
-    :raises StalePlan: the table was dropped.
-    :raises Unreachable: the catalog does not answer.
-    """
-    while True:
-        try:
-            return table.catalog.load_table(table.name())
-        except NoSuchTableError as error:
-            raise StalePlan("the table was dropped since the plan", hint="make a new plan") from error
-        except Exception as error:
-            if not is_busy(error) or time.monotonic() > deadline:
-                raise Unreachable(f"the catalog does not answer: {error}", hint="try again later") from error
-        time.sleep(random.uniform(*WAIT))
-
-
-def _storage_error(error: OSError) -> LakeoptError:
-    """What it means that manifests could not be written; nothing was committed."""
-    if error.errno == 28 or "No space left" in str(error):
-        return NoSpace(f"no space left for the table's metadata: {error}", hint="free some space")
-    if isinstance(error, PermissionError):
-        return Refused(f"the table's metadata may not be written: {error}", hint="check the permissions of this user")
-    return Unreachable(f"the table's metadata cannot be written: {error}", hint="does the storage answer?")
