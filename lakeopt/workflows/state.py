@@ -97,3 +97,48 @@ def read_objects(table: Table, location: str) -> list[tuple[str, dict[str, Any]]
         return values
     except (OSError, ValueError) as error:
         raise Unreachable(f"the state directory cannot be read: {location}: {error}") from error
+
+
+def object_names(table: Table, location: str) -> list[str]:
+    """Paths of all JSON objects below a location, relative to it, sorted; an absent folder has none.
+
+    :raises Unreachable: the state directory cannot be read.
+    """
+    from pyarrow import fs
+
+    filesystem, path = table.resolve(location)
+    try:
+        found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
+    except OSError as error:
+        raise Unreachable(f"the state directory cannot be read: {location}: {error}") from error
+    return sorted(info.path[len(path) :].lstrip("/") for info in found if info.path.endswith(".json"))
+
+
+def read_object(table: Table, location: str) -> dict[str, Any] | None:
+    """One JSON object; None where it is gone.
+
+    :raises Unreachable: the state directory cannot be read.
+    """
+    filesystem, path = table.resolve(location)
+    try:
+        with filesystem.open_input_stream(path) as source:
+            value: dict[str, Any] = json.loads(source.read())
+            return value
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"the state directory cannot be read: {location}: {error}") from error
+
+
+def delete_object(table: Table, location: str) -> None:
+    """Remove one object; one that is gone already is no error.
+
+    :raises Unreachable: the state directory cannot be written.
+    """
+    filesystem, path = table.resolve(location)
+    try:
+        filesystem.delete_file(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Unreachable(f"the state directory cannot be written: {location}: {error}") from error

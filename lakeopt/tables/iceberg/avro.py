@@ -21,7 +21,7 @@ from pyiceberg.avro.resolver import ReadSchemaResolver, SchemaPartnerAccessor, c
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import MANIFEST_ENTRY_SCHEMAS, MANIFEST_LIST_FILE_SCHEMAS, ManifestFile, PartitionFieldSummary
 from pyiceberg.schema import Schema, visit_with_partner
-from pyiceberg.types import IcebergType, MapType
+from pyiceberg.types import IcebergType, MapType, NestedField, StructType
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
 from lakeopt.errors import DataFileError, LakeoptError, Unreachable, first_line
@@ -30,10 +30,19 @@ from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
 #: First bytes of every Avro file.
 MAGIC = b"Obj\x01"
 
+
+def _path_fields() -> Schema:
+    """The fields of a manifest entry that say which file it is: status, content, path and size."""
+    whole = MANIFEST_ENTRY_SCHEMAS[3]
+    parts = (whole.find_field(field_id) for field_id in (134, 100, 104))
+    return Schema(whole.find_field(0), NestedField(2, "data_file", StructType(*parts), required=True))
+
+
 #: What each kind of file is read as: the newest schema (older files lack its last fields) and its record types.
 _READ_AS: dict[str, tuple[Schema, dict[int, Callable[..., Any]]]] = {
     "manifest list": (MANIFEST_LIST_FILE_SCHEMAS[3], {-1: ManifestFile, 508: PartitionFieldSummary}),
     "manifest": (MANIFEST_ENTRY_SCHEMAS[3], {}),
+    "paths": (_path_fields(), {}),
 }
 
 
@@ -51,6 +60,23 @@ def read_records(io: FileIO, location: str, what: Literal["manifest list", "mani
         raise
     except Exception as error:  # damaged bytes make the decoder raise almost anything
         raise metadata_error(what, location, error) from error
+
+
+def read_paths(io: FileIO, location: str) -> Iterator[tuple[int, int, str, int]]:
+    """Status, content, path and size (bytes) of every entry of a manifest, deleted ones too; the rest is passed over.
+
+    :raises DataFileError: the manifest is missing, truncated or damaged.
+    :raises Unreachable: the storage does not answer, or does not let us read.
+    """
+    try:
+        with io.new_input(location).open() as source:
+            content = source.read()
+        for status, file in _records(content, "paths"):
+            yield status, *file
+    except (LakeoptError, GeneratorExit):
+        raise
+    except Exception as error:  # damaged bytes make the decoder raise almost anything
+        raise metadata_error("manifest", location, error) from error
 
 
 def metadata_error(what: str, location: str, error: Exception) -> LakeoptError:
@@ -106,7 +132,7 @@ def require_end(values: StrictDecoder, block: bytes) -> None:
 def _records(content: bytes, what: str) -> Iterator[Any]:
     decoder = StrictDecoder(content)
     header = read_header(decoder)
-    reader = _reader(header.meta["avro.schema"], what)
+    reader = record_reader(header.meta["avro.schema"], what)
     for count, block in read_blocks(decoder, header, len(content)):
         values = StrictDecoder(block)
         for _ in range(count):
@@ -115,11 +141,27 @@ def _records(content: bytes, what: str) -> Iterator[Any]:
 
 
 @lru_cache(maxsize=64)
-def _reader(file_schema: str, what: str) -> Reader:
-    """Reader of one schema as files write it; the manifests of a spec share theirs."""
+def record_reader(file_schema: str, what: str) -> Reader:
+    """Reader of one schema as files write it; the manifests of a spec share theirs.
+
+    ``what`` is ``manifest list``, ``manifest`` or ``paths`` (of a manifest).
+    """
     read_schema, read_types = _READ_AS[what]
     written = AvroSchemaConversion().avro_to_iceberg(json.loads(file_schema))
-    return visit_with_partner(written, read_schema, _Resolver(read_types), SchemaPartnerAccessor())  # type: ignore[misc,no-any-return]
+    return visit_with_partner(written, read_schema, _Resolver(read_types), _Accessor())  # type: ignore[misc,no-any-return]
+
+
+class _Accessor(SchemaPartnerAccessor):
+    """Lets maps and lists be passed over that the schema to read leaves out; pyiceberg's own raises at them."""
+
+    def list_element_partner(self, partner_list: IcebergType | None) -> IcebergType | None:
+        return None if partner_list is None else super().list_element_partner(partner_list)
+
+    def map_key_partner(self, partner_map: IcebergType | None) -> IcebergType | None:
+        return None if partner_map is None else super().map_key_partner(partner_map)
+
+    def map_value_partner(self, partner_map: IcebergType | None) -> IcebergType | None:
+        return None if partner_map is None else super().map_value_partner(partner_map)
 
 
 class _Resolver(ReadSchemaResolver):

@@ -1,0 +1,92 @@
+"""Marks: files that nothing should need any more, with the reason and the time, until a sweep looks again.
+
+``<state dir>/marks/<table uuid>/<plan id>/<nnnn>.json``, immutable objects of up to ``CHUNK`` files each. A mark
+deletes nothing and promises nothing: whoever sweeps asks the table anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from lakeopt.config import Settings
+from lakeopt.errors import Unreachable
+from lakeopt.tables.base import Table
+from lakeopt.workflows.journal import now
+from lakeopt.workflows.state import delete_object, object_names, read_object, state_location, write_object
+
+#: Files in one object.
+CHUNK = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedFile:
+    """A file to be swept; ``kind`` as :func:`lakeopt.tables.iceberg.reachable.reachable_files` names it.
+
+    ``bytes`` is null where the size is not known. ``marked_at`` is ISO 8601 in UTC.
+    """
+
+    path: str
+    kind: str
+    bytes: int | None
+    reason: str
+    marked_at: str = ""
+    table_uuid: str = ""
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkObject:
+    """One object of the mark list: what a sweep removes as a whole once all its files are done."""
+
+    name: str
+    plan_id: str
+    files: tuple[MarkedFile, ...]
+
+
+def mark(table: Table, settings: Settings, plan_id: str, files: Iterable[MarkedFile]) -> int:
+    """Put files on the mark list, now; how many. Marking a file again does no harm.
+
+    :raises Unreachable: the state directory cannot be written.
+    """
+    folder = f"{_folder(table, settings)}/{plan_id}"
+    count, number = 0, len(object_names(table, folder))
+    head = {"plan_id": plan_id, "table_uuid": table.uuid, "location": table.location, "marked_at": now()}
+    rest = iter(files)
+    while chunk := list(islice(rest, CHUNK)):
+        listed = [{"path": f.path, "kind": f.kind, "bytes": f.bytes, "reason": f.reason} for f in chunk]
+        number += 1
+        write_object(table, f"{folder}/{number:04d}.json", {**head, "files": listed})
+        count += len(chunk)
+    return count
+
+
+def marked(table: Table, settings: Settings) -> Iterator[MarkObject]:
+    """The mark list of a table, object by object, oldest name first.
+
+    :raises Unreachable: the state directory cannot be read, or holds what is no mark.
+    """
+    folder = _folder(table, settings)
+    for name in object_names(table, folder):
+        if (value := read_object(table, f"{folder}/{name}")) is not None:  # another sweep was quicker
+            yield _parsed(f"{folder}/{name}", value)
+
+
+def unmark(table: Table, name: str) -> None:
+    """Remove an object of the mark list; one that is gone already is no error."""
+    delete_object(table, name)
+
+
+def _folder(table: Table, settings: Settings) -> str:
+    return f"{state_location(table, settings)}/marks/{table.uuid}"
+
+
+def _parsed(name: str, value: dict[str, Any]) -> MarkObject:
+    try:
+        shared = {key: str(value[key]) for key in ("marked_at", "table_uuid", "location")}
+        files = tuple(MarkedFile(f["path"], f["kind"], f["bytes"], f["reason"], **shared) for f in value["files"])
+        return MarkObject(name, str(value["plan_id"]), files)
+    except (KeyError, TypeError) as error:
+        raise Unreachable(f"this is no mark list: {name}", hint="move it away to go on without it") from error
