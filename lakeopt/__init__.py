@@ -20,7 +20,7 @@ _HOMES = {
     "rewrite": "lakeopt.workflows.apply",
     "apply": "lakeopt.workflows.apply",
     "bench": "lakeopt.workflows.bench",
-    "history": "lakeopt.workflows.journal",
+    "history": "lakeopt.workflows.history",
     "demo": "lakeopt.workflows.demo",
 }
 __all__ = ["__version__", *_HOMES]

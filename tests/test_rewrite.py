@@ -276,7 +276,8 @@ def test_a_commit_that_is_not_journalled_is_still_said_to_be_committed(lake: Lak
     place = journal / "journal" / opened.uuid / decided.plan_id
 
     def occupy(phase: str, done: int, total: int) -> None:
-        (place / "0004-committed.json" / "in the way").mkdir(parents=True, exist_ok=True)
+        name = next(place.glob("0001-*")).name.replace("0001", "0004").replace("started", "committed")
+        (place / name / "in the way").mkdir(parents=True, exist_ok=True)
 
     with pytest.raises(Unreachable, match="committed as snapshot"):
         lakeopt.apply(decided, memory_bytes=MEMORY, progress=occupy)

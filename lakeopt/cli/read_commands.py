@@ -136,7 +136,7 @@ def history(table: Table, *, out: Output) -> int:
     \b
     Example: lakeopt history nyc.flights
     """
-    from lakeopt.workflows.journal import history
+    from lakeopt.workflows.history import history
 
     return show(history(table), out)
 

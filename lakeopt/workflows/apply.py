@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from lakeopt.model.plan import FileGroup, RewritePlan
 from lakeopt.model.result import RewriteResult, Verification
 from lakeopt.model.scan import StageRequest, WriterOptions
 from lakeopt.model.serde import to_json
-from lakeopt.tables.base import Committer, Table
+from lakeopt.tables.base import Committed, Committer, Table
 from lakeopt.tables.shield import shielded
 from lakeopt.workflows import journal, resources
 from lakeopt.workflows.plan import plan as make_plan
@@ -53,8 +52,8 @@ class _Run:
     proofs: list[Verification] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     rows_staged: int = 0
-    committed: bool = False
-    token: str = field(default_factory=lambda: secrets.token_hex(4))
+    committed: Committed | None = None
+    token: str = field(default_factory=journal.new_token)
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -123,14 +122,13 @@ def apply(
         registry.load(registry.STRATEGIES, plan.layout.strategy)
     else:
         return _result(run, (), time.perf_counter() - started)
-    log = journal.start(table, plan, command, settings)
+    log = journal.start(table, plan, command, settings, token=run.token)
     try:
         with spill_directory() as spill:
             _stage_and_prove(run, spill, log)
         with shielded():  # a signal between the commit and its journal entry would discard files that are live
-            snapshot_id = _commit(run, log)
-            run.committed = True
-            result = _result(run, (str(snapshot_id),), time.perf_counter() - started)
+            run.committed = _commit(run, log)
+            result = _result(run, (str(run.committed.snapshot_id),), time.perf_counter() - started)
             _journal_commit(log, result)
     except BaseException as error:
         _give_up(run, log, error)
@@ -138,7 +136,7 @@ def apply(
     return result
 
 
-def _commit(run: _Run, log: journal.JournalWriter) -> int:
+def _commit(run: _Run, log: journal.JournalWriter) -> Committed:
     with run.timed("commit"):
         return run.committer.commit(
             run.table,
@@ -158,9 +156,10 @@ def _journal_commit(log: journal.JournalWriter, result: RewriteResult) -> None:
 
 def _settle_unknown(table: Table, putter: Committer, settings: Settings) -> None:
     """Add the end of earlier plans whose commit had no known outcome, where it can be told now."""
-    for log, snapshot_id in journal.unresolved(table, settings):
-        if putter.find(table, snapshot_id):
-            log.write("committed", snapshot_ids=[str(snapshot_id)], settled_later=True)
+    for run in journal.runs(table, settings):
+        if run.status == "unknown" and run.pending_snapshot is not None and putter.find(table, run.pending_snapshot):
+            ids = [str(run.pending_snapshot)]
+            run.writer(table).write("committed", snapshot_ids=ids, settled_later=True)
 
 
 def _stage_and_prove(run: _Run, spill: str, log: journal.JournalWriter) -> None:
@@ -244,7 +243,7 @@ def _give_up(run: _Run, log: journal.JournalWriter, error: BaseException) -> Non
     must not take the place of the error that ended the run.
     """
     with shielded(), contextlib.suppress(LakeoptError):
-        if run.committed:
+        if run.committed is not None:
             return
         if isinstance(error, CommitOutcomeUnknown):
             log.write("unknown", error=str(error))
@@ -267,7 +266,7 @@ def _result(run: _Run, snapshot_ids: tuple[str, ...], elapsed: float) -> Rewrite
         snapshot_ids=snapshot_ids,
         rewritten_data_files_count=sum(group.file_count for group in plan.groups),
         added_data_files_count=len(added),
-        removed_delete_files_count=0,
+        removed_delete_files_count=run.committed.removed_delete_files_count if run.committed else 0,
         bytes_before=sum(group.bytes for group in plan.groups),
         bytes_after=sum(added),
         record_count=sum(group.record_count for group in plan.groups),

@@ -1,30 +1,42 @@
 """The journal: what lakeopt did to a table, one immutable object an event.
 
-``<state dir>/journal/<table uuid>/<plan id>/<nnnn>-<event>.json``, events in this order:
-``started`` (with the whole plan), ``staged`` (a group's files are written and proved), ``committing`` (with the
-snapshot id, before the first attempt), then one of ``committed`` (with the whole result), ``failed``,
-``interrupted`` or ``unknown``; a later run that can tell what became of ``unknown`` adds the end. A run that was
-killed wrote no end: it counts as interrupted, or as unknown where it may have been committed.
+``<state dir>/journal/<table uuid>/<plan id>/<nnnn>-<run>-<event>.json``. A plan may be run more than once, also at
+the same time: ``run`` is the token of one run, which its files bear too. Events of a run, in this order:
+
+``started`` (with the whole plan and the process), for each file group ``staging`` (before its first file exists:
+where its files will lie and how their names begin) and ``staged`` (written and proved), ``committing`` (with the
+snapshot id, before the first attempt); with partial progress ``group-committed`` or ``group-failed`` for each group;
+then one end: ``committed`` (with the whole result), ``failed``, ``interrupted`` or ``unknown``. A run that was killed
+wrote no end: it counts as interrupted, or as unknown where it may have been committed, until a later run settles it
+(:mod:`lakeopt.workflows.settle`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
-from lakeopt.config import Settings, load_settings
-from lakeopt.errors import UsageError
-from lakeopt.model.plan import Layout, RewritePlan
-from lakeopt.model.result import History, HistoryEntry, RewriteResult
-from lakeopt.model.serde import from_data, to_data
+from lakeopt.config import Settings
+from lakeopt.model.result import RewriteResult
+from lakeopt.model.serde import Document, to_data
 from lakeopt.tables.base import Table
 from lakeopt.workflows.processes import has_ended, process_identity
 from lakeopt.workflows.state import read_objects, state_location, write_object
 
-#: Status of an entry whose process was killed after this event; while the process lives it is running.
-_KILLED = {"started": "interrupted", "staged": "interrupted", "committing": "unknown"}
+#: Events after which a run does nothing more, and nothing is left to be found out.
+ENDS = ("committed", "failed", "interrupted")
+
+
+class Planned(Protocol):
+    """A plan that can be journalled: any top-level value with an id."""
+
+    @property
+    def plan_id(self) -> str:
+        """Names the plan's folder in the journal."""
 
 
 def now() -> str:
@@ -34,92 +46,119 @@ def now() -> str:
 
 @dataclass
 class JournalWriter:
-    """Writes the events of one plan."""
+    """Writes the events of one run of a plan."""
 
     table: Table
     location: str
+    token: str
     count: int = field(default=0)
 
     def write(self, event: str, **values: Any) -> None:
         """Append one event."""
         self.count += 1
-        name = f"{self.location}/{self.count:04d}-{event}.json"
-        write_object(self.table, name, {"event": event, "at": now(), **values})
+        name = f"{self.location}/{self.count:04d}-{self.token}-{event}.json"
+        write_object(self.table, name, {"event": event, "at": now(), "run": self.token, **values})
 
 
-def start(table: Table, plan: RewritePlan, command: str, settings: Settings) -> JournalWriter:
-    """Begin the journal of a plan; a plan that was begun before goes on where its events end."""
-    location = f"{state_location(table, settings)}/journal/{table.uuid}/{plan.plan_id}"
-    writer = JournalWriter(table, location, count=len(read_objects(table, location)))
+def new_token() -> str:
+    """What tells one run of a plan from another, in the journal and in the names of its files."""
+    return secrets.token_hex(4)
+
+
+def start(table: Table, plan: Planned, command: str, settings: Settings, *, token: str | None = None) -> JournalWriter:
+    """Begin a run of a plan; the events of earlier runs of it are numbered before its own."""
+    location = f"{folder(table, settings)}/{plan.plan_id}"
+    writer = JournalWriter(table, location, token or new_token(), count=len(read_objects(table, location)))
     writer.write("started", command=command, plan=to_data(plan), process=process_identity())
     return writer
 
 
-def history(table: str | Table, *, settings: Settings | None = None) -> History:
-    """Everything that the journal holds about a table, oldest first."""
-    from lakeopt.tables.open import open_table
-
-    settings = settings or load_settings()
-    opened = open_table(table, settings) if isinstance(table, str) else table
-    return History(opened.identifier, tuple(entries(opened, settings)))
+def folder(table: Table, settings: Settings) -> str:
+    """Where the plans of a table are journalled."""
+    return f"{state_location(table, settings)}/journal/{table.uuid}"
 
 
-def entries(table: Table, settings: Settings) -> Iterable[HistoryEntry]:
-    """The plans of the journal in the order in which they were begun."""
-    by_plan: dict[str, list[Mapping[str, Any]]] = {}
-    for path, event in read_objects(table, f"{state_location(table, settings)}/journal/{table.uuid}"):
-        by_plan.setdefault(path.split("/")[0], []).append(event)
-    found = [_entry(plan_id, events) for plan_id, events in by_plan.items()]
-    return sorted(found, key=lambda entry: (entry.started_at, entry.plan_id))
+@dataclass(frozen=True)
+class JournalledRun:
+    """The events of one run of a plan, oldest first."""
 
+    plan_id: str
+    token: str
+    location: str
+    events: Sequence[Mapping[str, Any]]
 
-def unresolved(table: Table, settings: Settings) -> list[tuple[JournalWriter, int]]:
-    """Plans whose commit has no known outcome, each with a writer for its end and its snapshot id."""
-    base = f"{state_location(table, settings)}/journal/{table.uuid}"
-    found = []
-    for entry in entries(table, settings):
-        if entry.status == "unknown" and entry.snapshot_ids:
-            location = f"{base}/{entry.plan_id}"
-            writer = JournalWriter(table, location, count=len(read_objects(table, location)))
-            found.append((writer, int(entry.snapshot_ids[-1])))
-    return found
+    @cached_property
+    def started(self) -> Mapping[str, Any]:
+        """The first event: the plan, the command and the process."""
+        return self.events[0]
 
+    @cached_property
+    def last(self) -> Mapping[str, Any]:
+        """The event that says how it ended, else the newest."""
+        return next((event for event in self.events if event["event"] == "committed"), self.events[-1])
 
-def _entry(plan_id: str, events: list[Mapping[str, Any]]) -> HistoryEntry:
-    first, last = events[0], next((event for event in events if event["event"] == "committed"), events[-1])
-    plan, result = first.get("plan"), last.get("result")
-    snapshots = result["snapshot_ids"] if result else [e["snapshot_id"] for e in events if e["event"] == "committing"]
-    return HistoryEntry(
-        plan_id=plan_id,
-        command=first.get("command", ""),
-        status=_status(events, last),
-        started_at=first["at"],
-        ended_at=None if last["event"] in _KILLED else last["at"],
-        layout=_layout(plan),
-        snapshot_ids=tuple(dict.fromkeys(snapshots)),
-        bytes_before=result["bytes_before"] if result else None,
-        bytes_after=result["bytes_after"] if result else None,
-        error=last.get("error"),
-        plan=plan,
-        result=result,
-    )
+    @cached_property
+    def is_dead(self) -> bool:
+        """Whether its process is surely gone."""
+        process: Mapping[str, Any] | None = self.started.get("process")
+        return process is not None and has_ended(process)
 
+    @property
+    def status(self) -> str:
+        """``committed``, ``failed``, ``interrupted``, ``unknown`` or ``running``."""
+        event = str(self.last["event"])
+        if event in (*ENDS, "unknown"):
+            return event
+        if not self.is_dead:
+            return "running"
+        return "interrupted" if self.pending_snapshot is None else "unknown"
 
-def _status(events: list[Mapping[str, Any]], last: Mapping[str, Any]) -> str:
-    if last["event"] not in _KILLED:
-        return str(last["event"])
-    process = [event["process"] for event in events if "process" in event][-1:]
-    return _KILLED[last["event"]] if process and has_ended(process[0]) else "running"
-
-
-def _layout(plan: Mapping[str, Any] | None) -> Layout | None:
-    """The layout of a journalled plan; a plan of another version shows none rather than hiding the entry."""
-    try:
-        return from_data(Layout, plan["layout"]) if plan else None
-    except (UsageError, KeyError):
+    @property
+    def pending_snapshot(self) -> int | None:
+        """Id of the snapshot that was being committed when the events end, if there was one."""
+        for event in reversed(self.events):
+            if event["event"] == "committing":
+                return int(event["snapshot_id"])
+            if event["event"] in ("group-committed", "group-failed", *ENDS):
+                return None
         return None
 
+    def of(self, name: str) -> list[Mapping[str, Any]]:
+        """Its events of that name."""
+        return [event for event in self.events if event["event"] == name]
 
-def result_event(result: RewriteResult) -> dict[str, Any]:
+    @property
+    def snapshot_ids(self) -> tuple[str, ...]:
+        """Snapshots that it committed, and the one whose outcome is not known."""
+        result = self.last.get("result") or self.last
+        ids = [event["snapshot_id"] for event in self.of("group-committed")] + list(result.get("snapshot_ids", ()))
+        if self.status in ("unknown", "running") and self.pending_snapshot is not None:
+            ids.append(str(self.pending_snapshot))
+        return tuple(dict.fromkeys(ids))
+
+    def writer(self, table: Table) -> JournalWriter:
+        """To add what a later run found out about this one."""
+        return JournalWriter(table, self.location, self.token, count=len(read_objects(table, self.location)))
+
+
+def runs(table: Table, settings: Settings) -> list[JournalledRun]:
+    """All runs that the journal knows, in the order in which they were begun."""
+    base = folder(table, settings)
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for path, event in read_objects(table, base):
+        found.setdefault((path.split("/")[0], event.get("run", "")), []).append(event)
+    made = [JournalledRun(plan, token, f"{base}/{plan}", events) for (plan, token), events in found.items()]
+    return sorted(made, key=lambda run: (run.started["at"], run.plan_id, run.token))
+
+
+def by_plan(found: Iterable[JournalledRun]) -> dict[str, list[JournalledRun]]:
+    """Runs by their plan, oldest first."""
+    plans: dict[str, list[JournalledRun]] = {}
+    for run in found:
+        plans.setdefault(run.plan_id, []).append(run)
+    return plans
+
+
+def result_event(result: Document | RewriteResult) -> dict[str, Any]:
     """The values of a ``committed`` event."""
     return {"result": to_data(result)}

@@ -49,7 +49,7 @@ def _plan_id(row: dict[str, Any]) -> str | None:
 
 
 def _seconds(table: Table, plan_id: str, settings: Settings) -> float | None:
-    from lakeopt.workflows.journal import entries
+    from lakeopt.workflows.history import entries
 
     try:
         results = [entry.result for entry in entries(table, settings) if entry.plan_id == plan_id and entry.result]
