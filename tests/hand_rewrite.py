@@ -114,9 +114,9 @@ def commit(table: Table, plan: RewritePlan, staged: Mapping[int, pa.Table]) -> i
     from lakeopt.tables.committer import committer
 
     told: list[int] = []
-    snapshot_id = committer("lakeopt").commit(IcebergTable(table), plan, staged, on_snapshot_id=told.append)
-    assert told == [snapshot_id]
-    return snapshot_id
+    done = committer("lakeopt").commit(IcebergTable(table), plan, staged, on_snapshot_id=told.append)
+    assert told == [done.snapshot_id]
+    return done.snapshot_id
 
 
 def rewrite(table: Table, *, between: Callable[[], None] = lambda: None, **choices: Any) -> int:

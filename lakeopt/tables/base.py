@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lakeopt.model.plan import FileGroup, RewritePlan, SortField
@@ -103,6 +104,14 @@ class Table(Protocol):
         """The same table as the catalog has it now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A commit that is done: its snapshot, and how many delete files it took out of the table with the data files."""
+
+    snapshot_id: int
+    removed_delete_files_count: int = 0
+
+
 class Committer(Protocol):
     """Puts staged and proved files in the place of those they replace, in one snapshot."""
 
@@ -118,8 +127,8 @@ class Committer(Protocol):
         staged: Mapping[int, pa.Table],
         *,
         on_snapshot_id: Callable[[int], None],
-    ) -> int:
-        """Commit the staged files of the plan's groups (by ``group_id``) as one ``replace`` snapshot; its id.
+    ) -> Committed:
+        """Commit the staged files of the plan's groups (by ``group_id``) as one ``replace`` snapshot.
 
         ``on_snapshot_id`` is told the id before the first attempt, so that it can be journalled.
 

@@ -190,9 +190,10 @@ def commit_with(table: Table, plan: RewritePlan, change: Callable[[], None], *, 
     staged = stage(table, plan)
     if not during:
         change()
-    return committer("lakeopt").commit(
+    done = committer("lakeopt").commit(
         IcebergTable(table), plan, staged, on_snapshot_id=lambda number: change() if during else None
     )
+    return done.snapshot_id
 
 
 @pytest.mark.parametrize("during", [False, True], ids=["before", "during"])

@@ -38,7 +38,7 @@ from lakeopt.errors import (
     UsageError,
 )
 from lakeopt.model.plan import RewritePlan
-from lakeopt.tables.base import Table
+from lakeopt.tables.base import Committed, Table
 from lakeopt.tables.iceberg.commit_outcome import Outcome, is_there, send
 from lakeopt.tables.iceberg.manifest_writing import ReplaceManifests, partition_schema
 from lakeopt.tables.iceberg.manifests import read_manifest_list, with_live_files
@@ -87,12 +87,12 @@ class ReplaceCommitter:
         staged: Mapping[int, pa.Table],
         *,
         on_snapshot_id: Callable[[int], None],
-    ) -> int:
-        """Commit the staged files as one ``replace`` snapshot; its id.
+    ) -> Committed:
+        """Commit the staged files as one ``replace`` snapshot.
 
         After every error but :class:`CommitOutcomeUnknown` nothing is committed, and the manifests written for
         it are removed. That holds for interrupts too: they wait for the catalog's answer, and where it is a
-        success the id is returned and the signal sent again a moment later.
+        success it is returned and the signal sent again a moment later.
 
         :raises CommitConflict: a concurrent change touched what the plan replaces.
         :raises StalePlan: the plan does not hold any more.
@@ -166,8 +166,8 @@ class _Commit:
     replacement: Replacement
     manifests: ReplaceManifests
 
-    def run(self, table: Iceberg) -> int:
-        """Try until it is committed, refused, or time is up; the snapshot's id."""
+    def run(self, table: Iceberg) -> Committed:
+        """Try until it is committed, refused, or time is up."""
         deadline = time.monotonic() + PATIENCE
         for attempt in itertools.count(1):
             state = _validate(table, self.plan, self.live)
@@ -176,7 +176,7 @@ class _Commit:
                 shield.later = True  # an interrupt must take the place neither of an id nor of an unknown outcome
                 if send(table, self.manifests.snapshot_id, requirements, updates, shield) is Outcome.COMMITTED:
                     self.manifests.discard(table, keep={manifest_list, *kept})
-                    return self.manifests.snapshot_id
+                    return Committed(self.manifests.snapshot_id)
                 shield.later = False
             if time.monotonic() > deadline:
                 break
