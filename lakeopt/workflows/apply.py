@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -54,7 +53,7 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
     rows_staged: int = 0
     committed: Committed | None = None
-    token: str = field(default_factory=lambda: secrets.token_hex(4))
+    token: str = field(default_factory=journal.new_token)
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -123,7 +122,7 @@ def apply(
         registry.load(registry.STRATEGIES, plan.layout.strategy)
     else:
         return _result(run, (), time.perf_counter() - started)
-    log = journal.start(table, plan, command, settings)
+    log = journal.start(table, plan, command, settings, token=run.token)
     try:
         with spill_directory() as spill:
             _stage_and_prove(run, spill, log)
@@ -157,9 +156,10 @@ def _journal_commit(log: journal.JournalWriter, result: RewriteResult) -> None:
 
 def _settle_unknown(table: Table, putter: Committer, settings: Settings) -> None:
     """Add the end of earlier plans whose commit had no known outcome, where it can be told now."""
-    for log, snapshot_id in journal.unresolved(table, settings):
-        if putter.find(table, snapshot_id):
-            log.write("committed", snapshot_ids=[str(snapshot_id)], settled_later=True)
+    for run in journal.runs(table, settings):
+        if run.status == "unknown" and run.pending_snapshot is not None and putter.find(table, run.pending_snapshot):
+            ids = [str(run.pending_snapshot)]
+            run.writer(table).write("committed", snapshot_ids=ids, settled_later=True)
 
 
 def _stage_and_prove(run: _Run, spill: str, log: journal.JournalWriter) -> None:
