@@ -10,6 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file; this lets them import `lake`
 
 from lake import Lake
+from servers.fixtures import postgres
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture

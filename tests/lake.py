@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog import load_catalog
 from pyiceberg.io.pyarrow import (
     _pyarrow_to_schema_without_ids,
     compute_statistics_plan,
@@ -44,21 +44,24 @@ PATH_ID, POSITION_ID = 2147483546, 2147483545
 
 
 class Lake:
-    """A SQLite catalog with a warehouse beside it, both below ``root``."""
+    """A SQLite catalog with a warehouse beside it, both below ``root``; ``properties`` name other ones."""
 
-    def __init__(self, root: Path, catalog_name: str = "lake") -> None:
+    def __init__(self, root: Path, catalog_name: str = "lake", properties: Mapping[str, str] | None = None) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root, self.catalog_name = root, catalog_name
         self.warehouse = root / "warehouse"
         self.warehouse.mkdir(exist_ok=True)
-        self.uri = f"sqlite:///{root / 'catalog.db'}"
-        self.catalog = SqlCatalog(catalog_name, uri=self.uri, warehouse=self.warehouse.as_uri())
+        own = {"uri": f"sqlite:///{root / 'catalog.db'}", "warehouse": self.warehouse.as_uri()}
+        self.properties = {**own, **(properties or {})}
+        self.uri = self.properties["uri"]
+        self.catalog = load_catalog(catalog_name, **self.properties)
 
     @property
     def environment(self) -> dict[str, str]:
         """What makes pyiceberg find this catalog, in this process and in others."""
-        prefix = f"PYICEBERG_CATALOG__{self.catalog_name.upper()}"
-        return {f"{prefix}__URI": self.uri, f"{prefix}__WAREHOUSE": self.warehouse.as_uri()}
+        prefix = f"PYICEBERG_CATALOG__{self.catalog_name.upper()}__"
+        spelt = {key.replace(".", "__").replace("-", "_").upper(): value for key, value in self.properties.items()}
+        return {f"{prefix}{key}": value for key, value in spelt.items()}
 
     def create(
         self,

@@ -1,0 +1,87 @@
+"""One server process: started on a free port, waited for within bounds, stopped by its own process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache"
+
+
+def need(service: str, present: object, how: str) -> None:
+    """Skip the test, or fail it in CI, where a service is not there."""
+    if present:
+        return
+    message = f"service {service} is missing: {how}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts connections on a port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Server:
+    """A command that listens on ``port``. Its output goes to ``log``; a start that fails shows the end of it."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        port: int,
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        within: float = 90,
+        folder: Path | None = None,
+    ) -> None:
+        self.port, self.log = port, log
+        with log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **(environment or {})},
+                cwd=folder or log.parent,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in the tests is not meant for it
+            )
+        deadline = time.monotonic() + within
+        while not answers(port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                pytest.fail(f"{command[0]} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.1)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        """End the process, and wait for it."""
+        if self._process.poll() is None:
+            self._process.send_signal(sign)
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(15)
