@@ -6,6 +6,9 @@ ORACLE := .venv-oracle
 JARS := .cache/jars
 SPARK_JAR := iceberg-spark-runtime-4.1_2.13-1.12.0.jar
 SQLITE_JAR := sqlite-jdbc-3.53.4.0.jar
+REST_JARS := .cache/rest-jars
+S3_SERVER := .cache/bin/versitygw
+MOTO := .venv-moto
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -43,16 +46,32 @@ check: $(VENV)/.test ## format, lint, types, import contracts, quick tests (unde
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 -q -m 'not slow and not fault and not service' -p no:cacheprovider
 
-services: $(VENV)/.test $(ORACLE)/.done ## fetch what the real services need, where their tools are on this machine
+$(MOTO)/.done: constraints-moto.txt
+	$(PYTHON) -m venv $(MOTO)
+	$(MOTO)/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-moto.txt
+	@touch $@
+
+services: $(VENV)/.test $(ORACLE)/.done $(MOTO)/.done ## fetch what the real services need, where their tools are on this machine
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
-	  $(MAKE) --no-print-directory $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR); \
-	else echo "no Java 17 or no Maven on this machine: tests with Spark will be skipped"; fi
+	  $(MAKE) --no-print-directory $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR) $(REST_JARS)/.done; \
+	else echo "no Java 17 or no Maven on this machine: tests with Spark, REST and Hive are skipped"; fi
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory $(S3_SERVER); \
+	else echo "no Go on this machine: tests with S3 are skipped"; fi
+	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || echo "no PostgreSQL on this machine: its tests are skipped"
 
 $(JARS)/$(SPARK_JAR):
 	mvn -B -ntp -q dependency:copy -Dartifact=org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0 -DoutputDirectory=$(JARS)
 
 $(JARS)/$(SQLITE_JAR):
 	mvn -B -ntp -q dependency:copy -Dartifact=org.xerial:sqlite-jdbc:3.53.4.0 -DoutputDirectory=$(JARS)
+
+$(REST_JARS)/.done: tests/servers/rest-pom.xml
+	rm -rf $(REST_JARS)
+	mvn -B -ntp -q -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(REST_JARS)
+	@touch $@
+
+$(S3_SERVER):
+	GOBIN=$(CURDIR)/$(dir $@) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 test: services ## all tests, with every real service whose tool this machine has
 	$(BIN)/python -m pytest -p no:cacheprovider
@@ -73,4 +92,4 @@ docs: $(VENV)/.test ## write docs/commands.md and docs/schemas anew from the cod
 	LAKEOPT_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/test_docs.py -p no:cacheprovider
 
 clean: ## remove environments, caches and fetched jars
-	rm -rf $(VENV) $(ORACLE) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(ORACLE) $(MOTO) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -10,9 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file; this lets them import `lake`
 
 from lake import Lake
-from servers.fixtures import postgres
+from servers.fixtures import hive, moto, postgres, rest, rest_on_s3, s3
 
-__all__ = ["postgres"]
+__all__ = ["hive", "moto", "postgres", "rest", "rest_on_s3", "s3"]
 
 
 @pytest.fixture

@@ -3,21 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+from servers.hive import Hive
 from servers.process import need
+from servers.rest import Rest
+from servers.s3 import S3, Moto
+
+if TYPE_CHECKING:
+    from servers.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A running PostgreSQL: ``postgres.database()`` is the URI of a new, empty database."""
     try:
         from servers.postgres import Postgres
     except ImportError:
         need("PostgreSQL", False, "install the extra `test`")
     server = Postgres(tmp_path_factory.mktemp("postgres"))
-    try:
-        yield server
-    finally:
-        server.stop()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
+    """A running REST catalog over local files."""
+    folder = tmp_path_factory.mktemp("rest")
+    server = Rest(folder, (folder / "warehouse").as_uri())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A running S3 server with the empty bucket ``lake``."""
+    server = S3(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rest_on_s3(tmp_path_factory: pytest.TempPathFactory, s3: S3) -> Iterator[Rest]:
+    """A running REST catalog whose tables lie on the S3 server."""
+    io = {
+        "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        "s3.path-style-access": "true",
+        "client.region": "us-east-1",
+        **{key: value for key, value in s3.properties().items() if key != "s3.region"},
+    }
+    server = Rest(tmp_path_factory.mktemp("rest-on-s3"), f"s3://{s3.bucket}/rest", io)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """moto's S3 server with the empty bucket ``lake``: its keys may hold ``//`` and ``%2F``."""
+    server = Moto(tmp_path_factory.mktemp("moto"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
+    """A running Hive metastore over local files."""
+    server = Hive(tmp_path_factory.mktemp("hive"))
+    yield server
+    server.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,19 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from servers.process import CACHE, ROOT, need
 
-ROOT = Path(__file__).resolve().parents[2]
-JARS = ROOT / ".cache" / "jars"
-
-
-def need(service: str, present: bool, how: str) -> None:
-    """Skip the test, or fail it in CI, where a service is not there."""
-    if present:
-        return
-    message = f"service {service} is missing: {how}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
+JARS = CACHE / "jars"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,72 @@
+"""A Hive metastore (2.3.10) out of pyspark's own jars, with an embedded Derby database."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from servers.process import Server, free_port, need
+
+_PREPARE = """
+public class PrepareLocks {
+  public static void main(String[] arguments) throws Exception {
+    org.apache.hadoop.hive.metastore.txn.TxnDbUtil.prepDb(new org.apache.hadoop.hive.conf.HiveConf());
+  }
+}
+"""
+
+
+class Hive:
+    """A running metastore; ``uri`` is its Thrift address."""
+
+    def __init__(self, folder: Path) -> None:
+        need("Hive metastore", shutil.which("java") and shutil.which("javac"), "install a JDK 17")
+        spark = importlib.util.find_spec("pyspark")
+        need("Hive metastore", spark and spark.origin, "install the extra `spark`")
+        need("Hive metastore", importlib.util.find_spec("thrift"), "install the extra `hive`")
+        assert spark is not None
+        assert spark.origin is not None
+        self.folder, self.warehouse = folder, folder / "warehouse"
+        self.warehouse.mkdir()
+        self._classes = f"{_configuration(folder, self.warehouse)}:{Path(spark.origin).parent}/jars/*"
+        source = folder / "PrepareLocks.java"
+        source.write_text(_PREPARE)
+        # The metastore makes every table but those of its locks.
+        done = subprocess.run(
+            ["java", "-cp", self._classes, str(source)], cwd=folder, capture_output=True, text=True, timeout=180
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        port = free_port()
+        self.uri = f"thrift://127.0.0.1:{port}"
+        command = ["java", "-Xmx384m", "-cp", self._classes]
+        command += ["org.apache.hadoop.hive.metastore.HiveMetaStore", "-p", str(port)]
+        self._start = lambda: Server(command, port, folder / "metastore.log", folder=folder)
+        self.server = self._start()
+
+    def start(self) -> None:
+        """Start again after :meth:`stop`: the tables are still there."""
+        self.server = self._start()
+
+    def stop(self) -> None:
+        """End it."""
+        self.server.stop()
+
+
+def _configuration(folder: Path, warehouse: Path) -> Path:
+    properties = {
+        "javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder}/metastore_db;create=true",
+        "javax.jdo.option.ConnectionDriverName": "org.apache.derby.jdbc.EmbeddedDriver",
+        "datanucleus.schema.autoCreateAll": "true",
+        "datanucleus.connectionPoolingType": "HikariCP",
+        "hive.metastore.schema.verification": "false",
+        "hive.metastore.warehouse.dir": warehouse.as_uri(),
+        "hive.async.log.enabled": "false",
+    }
+    made = folder / "conf"
+    made.mkdir()
+    entries = "".join(f"<property><name>{k}</name><value>{escape(v)}</value></property>" for k, v in properties.items())
+    (made / "hive-site.xml").write_text(f"<configuration>{entries}</configuration>")
+    return made
