@@ -40,6 +40,7 @@ def plan_for(
     for file in live_files(table, branch) if files is None else files:
         groups.setdefault((file.spec_id, repr(file.partition)), []).append(file)
     snapshot = table.snapshot_by_name(branch)
+    deletes = _deletes(table, branch)
     return RewritePlan(
         plan_id=uuid.uuid4().hex[:12],
         created_at="2026-11-24T00:00:00Z",
@@ -56,15 +57,35 @@ def plan_for(
         set_default_sort_order=set_default_sort_order,
         writer={},
         groups=tuple(
-            _group(number, spec_id, text, some) for number, ((spec_id, text), some) in enumerate(groups.items())
+            _group(number, spec_id, text, some, deletes)
+            for number, ((spec_id, text), some) in enumerate(groups.items())
         ),
         skipped=(),
         estimate=RewriteEstimate(0, None, 0),
     )
 
 
-def _group(number: int, spec_id: int, partition: str, files: list[DataFile]) -> FileGroup:
+def _deletes(table: Table, branch: str) -> dict[str, list[PlannedFile]]:
+    """Delete files that may apply to each data file of a branch's head, as lakeopt's planner says."""
+    snapshot = table.snapshot_by_name(branch)
+    if snapshot is None:
+        return {}
+    opened = IcebergTable(table)
+    listed = [row for part in opened.files(snapshot.snapshot_id, content="deletes") for row in part.to_pylist()]
+    known = {row["file_path"]: _planned(row) for row in listed}
+    rows = [row for part in opened.files(snapshot.snapshot_id) for row in part.to_pylist()] if known else []
+    return {row["file_path"]: [known[path] for path in row["delete_files"]] for row in rows}
+
+
+def _planned(row: Mapping[str, Any]) -> PlannedFile:
+    return PlannedFile(row["file_path"], row["file_size_in_bytes"], row["record_count"])
+
+
+def _group(
+    number: int, spec_id: int, partition: str, files: list[DataFile], deletes: Mapping[str, list[PlannedFile]]
+) -> FileGroup:
     planned = tuple(PlannedFile(f.file_path, f.file_size_in_bytes, f.record_count) for f in files)
+    applied = {delete.path: delete for file in files for delete in deletes.get(file.file_path, ())}
     return FileGroup(
         number,
         spec_id,
@@ -73,11 +94,14 @@ def _group(number: int, spec_id: int, partition: str, files: list[DataFile]) -> 
         sum(f.bytes for f in planned),
         sum(f.record_count for f in planned),
         planned,
+        tuple(applied.values()),
     )
 
 
 def stage(table: Table, plan: RewritePlan, **writer: Any) -> dict[int, pa.Table]:
-    """Write each group's rows into one new file, as pyiceberg reads them, delete files left out of account."""
+    """Write each group's rows into one new file: those without delete files as pyiceberg reads them."""
+    if any(group.delete_files for group in plan.groups):
+        return {group.group_id: _stage_with_deletes(table, plan, group, **writer) for group in plan.groups}
     files = {file.file_path: file for file in live_files(table, plan.branch)}
     scan = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
     staged = {}
@@ -87,6 +111,20 @@ def stage(table: Table, plan: RewritePlan, **writer: Any) -> dict[int, pa.Table]
             rows = rows.sort_by([(column.name, "ascending") for column in plan.layout.columns])
         staged[group.group_id] = write_staged(table, [rows], is_sorted=bool(plan.layout.columns), **writer)
     return staged
+
+
+def _stage_with_deletes(table: Table, plan: RewritePlan, group: FileGroup, **writer: Any) -> pa.Table:
+    """The rows of the plan's base, deletes applied by lakeopt's own reader."""
+    from lakeopt.parquet.scan import read_batches
+
+    opened = IcebergTable(table)
+    listed = pa.concat_tables(opened.files(int(plan.base_snapshot_id or 0)))
+    wanted = pa.array([file.path for file in group.data_files])
+    scan = opened.scan(listed.filter(pc.is_in(listed["file_path"], wanted)))
+    rows = pa.Table.from_batches(read_batches(scan), scan.schema)
+    if plan.layout.columns:
+        rows = rows.sort_by([(column.name, "ascending") for column in plan.layout.columns])
+    return write_staged(table, [rows], is_sorted=bool(plan.layout.columns), **writer)
 
 
 def write_staged(table: Table, parts: Iterable[pa.Table], *, is_sorted: bool = False, **writer: Any) -> pa.Table:

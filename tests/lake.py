@@ -104,13 +104,24 @@ class Lake:
         table.append(rows)
         return self.catalog.load_table(table.name())
 
-    def land(self, table: Table, *files: DataFile, operation: Operation | None = None, branch: str = "main") -> Table:
-        """Hand-made data and delete files in one commit, each in its own spec."""
+    def land(
+        self,
+        table: Table,
+        *files: DataFile,
+        operation: Operation | None = None,
+        branch: str = "main",
+        sequence: int | None = None,
+    ) -> Table:
+        """Hand-made data and delete files in one commit, each in its own spec.
+
+        ``sequence`` is their data sequence number where it is not that of the commit, as after a rewrite.
+        """
         table = self.catalog.load_table(table.name())
         only_data = all(file.content == DataFileContent.DATA for file in files)
         operation = operation or (Operation.APPEND if only_data else Operation.DELETE)
         transaction = table.transaction()
         producer = _Land(operation, transaction, table.io, branch=branch)
+        producer.sequence = sequence
         for file in files:
             producer.append_data_file(file)
         producer.commit()
@@ -237,6 +248,8 @@ class _DeleteManifestWriter(ManifestWriterV2):
 class _Land(_FastAppendFiles):
     """Appends entries of any content and spec, one manifest for each pair of them."""
 
+    sequence: int | None = None
+
     def _manifests(self) -> list[ManifestFile]:
         groups: dict[tuple[bool, int], list[DataFile]] = {}
         for file in self._added_data_files:
@@ -254,9 +267,12 @@ class _Land(_FastAppendFiles):
             with writer:
                 for file in files:
                     entry = ManifestEntry.from_args(
-                        status=ManifestEntryStatus.ADDED, snapshot_id=self._snapshot_id, data_file=file
+                        status=ManifestEntryStatus.ADDED,
+                        snapshot_id=self._snapshot_id,
+                        sequence_number=self.sequence,
+                        data_file=file,
                     )
-                    writer.add(entry)
+                    writer.add_entry(entry)
             made.append(writer.to_manifest_file())
         return made + self._existing_manifests()
 

@@ -105,7 +105,10 @@ class ReplaceManifests:
     def rewritten(
         self, table: Table, schema: Schema, sources: Iterable[SourceManifest], replaced: Set[str]
     ) -> Iterator[ManifestFile]:
-        """Manifests that take the place of the sources: replaced files deleted, all others as they were."""
+        """Manifests that take the place of the sources: replaced files deleted, all others as they were.
+
+        The sources are of one content; those of delete files must be ones that can be copied.
+        """
         version = table.metadata.format_version
 
         def kind(source: SourceManifest) -> tuple[int, str]:
@@ -113,13 +116,19 @@ class ReplaceManifests:
 
         for (spec_id, form), alike in itertools.groupby(sorted(sources, key=kind), kind):
             for batch in _batches(alike):
-                key = ("rewritten", version, *(source.manifest.manifest_path for source in batch))
+                # The data files that go are the same at every attempt; the delete files that go may change.
+                which = frozenset(replaced) if batch[0].manifest.content == ManifestContent.DELETES else None
+                key = ("rewritten", version, which, *(source.manifest.manifest_path for source in batch))
                 if form:
                     write = partial(self._copy, table, schema, batch, replaced)
                 else:
                     entries = (self._aged(entry, replaced) for source in batch for entry in _decoded(table, source))
                     write = partial(self._encode, table, spec_id, schema, entries)
                 yield self._once(key, table, write)
+
+    def regrouped(self, table: Table, schema: Schema, source: SourceManifest, key: tuple[object, ...]) -> ManifestFile:
+        """A manifest of entries that stay as they are; ``key`` tells them from others."""
+        return self._once(("regrouped", *key), table, partial(self._copy, table, schema, [source], frozenset()))
 
     def listed(self, table: Table, head: Snapshot, manifests: Sequence[ManifestFile], attempt: int) -> str:
         """Write the manifest list of one attempt; its location."""
@@ -146,7 +155,9 @@ class ReplaceManifests:
 
     def _once(self, key: tuple[object, ...], table: Table, write: Callable[[str], ManifestFile]) -> ManifestFile:
         if key not in self._made:
-            self._made[key] = write(self._new_location(table, f"{self._name}-m{len(self._written)}.avro"))
+            self._made[key] = write(
+                self._new_location(table, f"{self.snapshot_id}-{self._name}-m{len(self._written)}.avro")
+            )
         return self._made[key]
 
     def _new_location(self, table: Table, name: str) -> str:
@@ -190,7 +201,7 @@ class ReplaceManifests:
             manifest_path=location,
             manifest_length=length,
             partition_spec_id=spec.spec_id,
-            content=ManifestContent.DATA,
+            content=batch[0].manifest.content,
             sequence_number=UNASSIGNED_SEQ,
             min_sequence_number=min((entry.sequence_number or 0 for entry in kept), default=UNASSIGNED_SEQ),
             added_snapshot_id=self.snapshot_id,

@@ -40,10 +40,11 @@ from lakeopt.errors import (
 from lakeopt.model.plan import RewritePlan
 from lakeopt.tables.base import Committed, Table
 from lakeopt.tables.iceberg.commit_outcome import Outcome, is_there, send
+from lakeopt.tables.iceberg.live_deletes import Spent, SpentDeletes, require_known_deletes
 from lakeopt.tables.iceberg.manifest_writing import ReplaceManifests, partition_schema
 from lakeopt.tables.iceberg.manifests import read_manifest_list, with_live_files
 from lakeopt.tables.iceberg.new_sort_order import order_changes, order_of
-from lakeopt.tables.iceberg.replacement import Replacement, planned_specs
+from lakeopt.tables.iceberg.replacement import Replacement, planned_specs, staged_groups
 from lakeopt.tables.iceberg.source_manifest import SourceManifest
 from lakeopt.tables.iceberg.summary import layout_properties, replace_summary
 from lakeopt.tables.iceberg.window import (
@@ -76,9 +77,10 @@ class ReplaceCommitter:
         if not plan.groups:
             return
         try:
-            _validate(fresh, plan, LiveFiles(fresh.io, planned_specs(plan)))
+            state = _validate(fresh, plan, LiveFiles(fresh.io, planned_specs(plan)))
         except CommitConflict as error:
             raise StalePlan(str(error), hint=error.hint) from error
+        require_known_deletes(fresh, plan.groups, state.base, state.sources)
 
     def commit(
         self,
@@ -103,9 +105,12 @@ class ReplaceCommitter:
         plan.require_consistent()
         fresh = writable(table)
         live = LiveFiles(fresh.io, planned_specs(plan, staged))
-        base = _validate(fresh, plan, live)
-        replacement = Replacement.of(table.resolve, plan, staged, base.sources)
-        work = _Commit(plan, live, replacement, ReplaceManifests(int(fresh.metadata.new_snapshot_id())))
+        state = _validate(fresh, plan, live)
+        require_known_deletes(fresh, staged_groups(plan, staged), state.base, state.sources)
+        replacement = Replacement.of(table.resolve, plan, staged, state.sources)
+        spent = SpentDeletes(fresh.io, live.wanted.keys())
+        manifests = ReplaceManifests(int(fresh.metadata.new_snapshot_id()))
+        work = _Commit(plan, live, spent, replacement, manifests)
         on_snapshot_id(work.manifests.snapshot_id)
         try:
             return work.run(fresh)
@@ -163,6 +168,7 @@ class _Commit:
 
     plan: RewritePlan
     live: LiveFiles
+    deletes: SpentDeletes
     replacement: Replacement
     manifests: ReplaceManifests
 
@@ -171,12 +177,13 @@ class _Commit:
         deadline = time.monotonic() + PATIENCE
         for attempt in itertools.count(1):
             state = _validate(table, self.plan, self.live)
-            manifest_list, kept, requirements, updates = self._prepare(table, state, attempt)
+            spent = self._spent(table, state)
+            manifest_list, kept, requirements, updates = self._prepare(table, state, spent, attempt)
             with shielded() as shield:
                 shield.later = True  # an interrupt must take the place neither of an id nor of an unknown outcome
                 if send(table, self.manifests.snapshot_id, requirements, updates, shield) is Outcome.COMMITTED:
                     self.manifests.discard(table, keep={manifest_list, *kept})
-                    return Committed(self.manifests.snapshot_id)
+                    return Committed(self.manifests.snapshot_id, len(spent.files))
                 shield.later = False
             if time.monotonic() > deadline:
                 break
@@ -187,24 +194,30 @@ class _Commit:
             hint="run it again when fewer writers commit to the table",
         )
 
+    def _spent(self, table: Iceberg, state: _State) -> Spent:
+        partitions = ((staged.spec_id, staged.partition) for staged in self.replacement.staged)
+        return self.deletes.find(table.metadata, state.manifests, partitions, state.base.sequence_number or 0)
+
     def _prepare(
-        self, table: Iceberg, state: _State, attempt: int
+        self, table: Iceberg, state: _State, spent: Spent, attempt: int
     ) -> tuple[str, set[str], tuple[TableRequirement, ...], tuple[TableUpdate, ...]]:
         """Write what this attempt refers to; the manifest list, all its manifests, and what to send."""
-        metadata, plan, removed = table.metadata, self.plan, self.replacement.removed
+        metadata, plan = table.metadata, self.plan
         order = order_of(metadata, plan.layout)
         added = self.replacement.added(table, order.order_id if order else None)
-        schema = partition_schema(metadata, self.replacement.spec_ids)
-        replaced = self.live.wanted.keys()
-        gone = {source.manifest.manifest_path for source in state.sources}
+        spec_ids = self.replacement.spec_ids | {source.manifest.partition_spec_id for source in spent.sources}
+        schema = partition_schema(metadata, spec_ids)
+        gone = {source.manifest.manifest_path for source in (*state.sources, *spent.sources)}
         new = [
             self.manifests.added(table, spec_id, schema, files, state.base.sequence_number or 0)
             for spec_id, files in added.items()
         ]
-        new += self.manifests.rewritten(table, schema, state.sources, replaced)
+        new += self.manifests.rewritten(table, schema, state.sources, self.live.wanted.keys())
+        new += self.manifests.rewritten(table, schema, spent.sources, spent.paths)
         new += [m for m in state.manifests if m.manifest_path not in gone and _is_live(m)]
         manifest_list = self.manifests.listed(table, state.head, new, attempt)
         files = [file for some in added.values() for file in some]
+        removed = (*self.replacement.removed, *spent.files)
         summary = replace_summary(
             metadata, state.head, files, removed, schema=schema, properties=layout_properties(plan)
         )

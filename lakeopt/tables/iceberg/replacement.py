@@ -47,7 +47,7 @@ class Replacement:
         """Read the footers of the staged files; give each the spec and partition of the files that it replaces.
 
         :raises StalePlan: a group's files are not of one partition.
-        :raises ProofFailed: a group without delete files would lose or gain rows.
+        :raises ProofFailed: a group would gain rows, or lose some without a delete file.
         """
         live = {entry.data_file.file_path: entry.data_file for source in sources for entry in source.entries}
         removed: list[DataFile] = []
@@ -103,7 +103,7 @@ def _agree(group: FileGroup, old: list[DataFile], new: list[Mapping[str, Any]]) 
     if len({partition_key(file) for file in old}) != 1:
         raise StalePlan(f"the files of group {group.group_id} are not of one partition", hint="make a new plan")
     before, after = (sum(counts) for counts in ([f.record_count for f in old], [row["record_count"] for row in new]))
-    if not group.delete_files and before != after:
+    if after > before or (after < before and not group.delete_files):
         raise ProofFailed(
             f"group {group.group_id} ({group.partition}) has {before} rows in the table, but {after} were written",
             hint="nothing was committed; report this with the plan",

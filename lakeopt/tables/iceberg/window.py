@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from pyiceberg.io import FileIO
-from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent, ManifestFile
+from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent, ManifestEntry, ManifestFile
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
@@ -105,9 +105,11 @@ class LiveFiles:
 
 
 def new_deletes(io: FileIO, base: Snapshot, manifests: Sequence[ManifestFile]) -> list[DataFile]:
-    """Delete files that are live in the manifests of the head and were not at the base, whoever wrote or moved them.
+    """Delete files that the rewrite would miss: live at the head and not at the base, whoever wrote or moved them.
 
-    Only delete manifests that one end of the window has and the other lacks are read.
+    Equality deletes that are younger than the base are none of them: they apply to the new files as they did to
+    the old ones, since the new ones carry the base's sequence number. Only delete manifests that one end of the
+    window has and the other lacks are read.
     """
     deletes = list(with_live_files(manifests, ManifestContent.DELETES))
     if not deletes:
@@ -118,12 +120,18 @@ def new_deletes(io: FileIO, base: Snapshot, manifests: Sequence[ManifestFile]) -
         return []
     after = {manifest.manifest_path for manifest in deletes}
     gone = [manifest for path, manifest in before.items() if path not in after]
-    known = {file.file_path for file in _live(io, gone)}
-    return [file for file in _live(io, fresh) if file.file_path not in known]
+    known = {entry.data_file.file_path for entry in _live(io, gone)}
+    missed = (entry for entry in _live(io, fresh) if not _applies_anyway(entry, base))
+    return [entry.data_file for entry in missed if entry.data_file.file_path not in known]
 
 
-def _live(io: FileIO, manifests: Iterable[ManifestFile]) -> list[DataFile]:
-    return [entry.data_file for manifest in manifests for entry in read_source(io, manifest).entries]
+def _live(io: FileIO, manifests: Iterable[ManifestFile]) -> list[ManifestEntry]:
+    return [entry for manifest in manifests for entry in read_source(io, manifest).entries]
+
+
+def _applies_anyway(entry: ManifestEntry, base: Snapshot) -> bool:
+    equality = entry.data_file.content == DataFileContent.EQUALITY_DELETES
+    return equality and (entry.sequence_number or 0) > (base.sequence_number or 0)
 
 
 def partition_key(file: DataFile) -> tuple[int, tuple[str, ...]]:
