@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
-from scans import field, position_deletes, scan_of, table, write
+from scans import deletion_vector, field, scan_of, table, write
 
 from lakeopt.engines.duckdb import ENGINE
 from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide
@@ -229,12 +229,12 @@ def test_what_this_engine_cannot_serve_is_refused(tmp_path: Path) -> None:
     schema = pa.schema([ID, field("tags", pa.list_(field("element", pa.string(), 3)), 2)])
     path = write(tmp_path / "a.parquet", table(schema, id=[1], tags=[["x"]]))
     plain = scan_of(schema, [path])
-    deleted = scan_of(schema, [path], deletes=[position_deletes(tmp_path / "d.parquet", {path: [0]})])
+    vector = scan_of(schema, [path], deletes=[deletion_vector(tmp_path / "d.puffin", path, [0])])
     remote = Scan(schema, plain.files, lambda _: (fs._MockFileSystem(), "a.parquet"))
     bare = write(tmp_path / "bare.parquet", pa.table({"id": [1]}))
     required = pa.schema([ID, field("r", pa.int32(), 9, nullable=False)])
     for scan, sort, error, text in (
-        (deleted, [], Refused, "deletes"),
+        (vector, [], Refused, "deletion vectors"),
         (remote, [], Refused, "local disk"),
         (scan_of(schema, [bare]), [], Refused, "no field ids"),
         (plain, [("tags", True, True)], UsageError, "'tags' cannot be sorted by"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakeopt.engines.duckdb.connection import file_literal
-from lakeopt.errors import Refused
+from lakeopt.errors import DataFileError, Refused
 from lakeopt.model.scan import FIELD_ID, Scan
 from lakeopt.parquet.footers import data_file_error
 
@@ -31,7 +31,8 @@ class Stored:
 class PhysicalGroup:
     """Files that hold the same columns in the same order, and lack the same ones with the same constants.
 
-    ``decoded_bytes`` is their size before compression, as their footers say.
+    ``decoded_bytes`` is their size before compression, as their footers say; ``locations`` and ``row_counts`` have
+    one item a file.
     """
 
     paths: tuple[str, ...]
@@ -39,11 +40,23 @@ class PhysicalGroup:
     decoded_bytes: int = 0
     constants: Mapping[int, Any] = field(default_factory=dict)
     row_limit: int | None = None
+    locations: tuple[str, ...] = ()
+    row_counts: tuple[int, ...] = ()
 
     def relation(self) -> str:
         """FROM clause: columns p0, p1 … by position, so that no name of a file has to be spelt."""
         source = read_parquet(self.paths, len(self.columns))
         return source if self.row_limit is None else f"(SELECT * FROM {source} LIMIT {self.row_limit})"
+
+    def only(self, locations: Collection[str]) -> PhysicalGroup:
+        """The group with those of its files alone that are at these locations."""
+        kept = [place for place, location in enumerate(self.locations) if location in locations]
+        return replace(
+            self,
+            paths=tuple(self.paths[place] for place in kept),
+            locations=tuple(self.locations[place] for place in kept),
+            row_counts=tuple(self.row_counts[place] for place in kept),
+        )
 
 
 def read_parquet(paths: Sequence[str], column_count: int) -> str:
@@ -58,19 +71,66 @@ def physical_groups(scan: Scan, paths: Mapping[str, str], connection: duckdb.Duc
     :raises DataFileError: a footer cannot be read.
     :raises Refused: files without field ids in a table without a name mapping.
     """
+
+    def identified(fields: Sequence[Stored], location: str) -> tuple[Stored, ...]:
+        if any(_ids(stored) for stored in fields):
+            return tuple(fields)
+        if scan.name_mapping is None:
+            raise Refused(
+                f"data file has no field ids, and the table has no name mapping: {location}",
+                hint="set the table property schema.name-mapping.default",
+            )
+        return tuple(_named(stored, scan.name_mapping) for stored in fields)
+
+    locations = scan.files.column("file_path").to_pylist()
+    return _alike(locations, paths, connection, identified, scan.constants)
+
+
+def delete_groups(
+    locations: Sequence[str], paths: Mapping[str, str], connection: duckdb.DuckDBPyConnection
+) -> list[PhysicalGroup]:
+    """Group delete files by what they hold: field ids alone say what their columns are.
+
+    :raises DataFileError: a footer cannot be read, or a file has no field ids.
+    """
+
+    def identified(fields: Sequence[Stored], location: str) -> tuple[Stored, ...]:
+        if not any(_ids(stored) for stored in fields):
+            raise DataFileError(
+                f"delete file has no field ids: {location}", hint="compact the deletes with another engine"
+            )
+        return tuple(fields)
+
+    return _alike(locations, paths, connection, identified, {})
+
+
+def _alike(
+    locations: Sequence[str],
+    paths: Mapping[str, str],
+    connection: duckdb.DuckDBPyConnection,
+    identified: Callable[[Sequence[Stored], str], tuple[Stored, ...]],
+    constants: Mapping[str, Mapping[int, Any]],
+) -> list[PhysicalGroup]:
     groups: dict[Any, list[str]] = {}
-    sizes: dict[str, int] = {}
-    for location in scan.files.column("file_path").to_pylist():
-        constants = tuple(sorted(scan.constants.get(location, {}).items()))
-        schema, sizes[location] = _footer(location, paths[location])
-        key = (schema, repr(constants))
-        groups.setdefault(key, []).append(location)
+    footers: dict[str, tuple[int, int]] = {}
+    for location in locations:
+        own = tuple(sorted(constants.get(location, {}).items()))
+        schema, decoded, rows = _footer(location, paths[location])
+        footers[location] = decoded, rows
+        groups.setdefault((schema, repr(own)), []).append(location)
     found = []
-    for locations in groups.values():
-        members = tuple(paths[location] for location in locations)
-        columns = _columns(locations[0], members[0], scan, connection)
-        decoded = sum(sizes[location] for location in locations)
-        found.append(PhysicalGroup(members, columns, decoded, scan.constants.get(locations[0], {})))
+    for members in groups.values():
+        first = members[0]
+        found.append(
+            PhysicalGroup(
+                paths=tuple(paths[location] for location in members),
+                columns=identified(_columns(first, paths[first], connection), first),
+                decoded_bytes=sum(footers[location][0] for location in members),
+                constants=constants.get(first, {}),
+                locations=tuple(members),
+                row_counts=tuple(footers[location][1] for location in members),
+            )
+        )
     return found
 
 
@@ -81,28 +141,20 @@ def _open(location: str, path: str) -> pq.ParquetFile:
         raise data_file_error(location, error) from error
 
 
-def _footer(location: str, path: str) -> tuple[str, int]:
-    """The Parquet schema as text (names, types, repetition, field ids at every depth), and bytes uncompressed."""
+def _footer(location: str, path: str) -> tuple[str, int, int]:
+    """The Parquet schema as text (names, types, repetition, field ids at every depth), bytes uncompressed, rows."""
     with _open(location, path) as file:
         footer = file.metadata
         decoded = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
-        return str(file.schema).partition("\n")[2], decoded
+        return str(file.schema).partition("\n")[2], decoded, footer.num_rows
 
 
-def _columns(location: str, path: str, scan: Scan, connection: duckdb.DuckDBPyConnection) -> tuple[Stored, ...]:
+def _columns(location: str, path: str, connection: duckdb.DuckDBPyConnection) -> list[Stored]:
     with _open(location, path) as file:
         schema = file.schema_arrow
         leaves = iter([file.schema.column(i).physical_type for i in range(len(file.schema))])
     relation = connection.sql(f"SELECT * FROM {read_parquet([path], len(schema))}")
-    fields = [_stored(arrow, duck, leaves, location) for arrow, duck in zip(schema, relation.types, strict=True)]
-    if any(_ids(stored) for stored in fields):
-        return tuple(fields)
-    if scan.name_mapping is None:
-        raise Refused(
-            f"data file has no field ids, and the table has no name mapping: {location}",
-            hint="set the table property schema.name-mapping.default",
-        )
-    return tuple(_named(stored, scan.name_mapping) for stored in fields)
+    return [_stored(arrow, duck, leaves, location) for arrow, duck in zip(schema, relation.types, strict=True)]
 
 
 def _stored(arrow: pa.Field, duck: Any, leaves: Iterator[str], location: str) -> Stored:

@@ -17,7 +17,7 @@ SortKey = Sequence[tuple[str, bool, bool]]
 
 
 #: More rows than one file holds, so that a place of arrival tells files apart.
-_FILE_ROWS = 2**40
+FILE_ROWS = 2**40
 
 
 def query(
@@ -33,7 +33,7 @@ def query(
         terms = ", ".join(f"{sql[number]} AS c{position}" for position, sql in enumerate(columns))
         if arrival:
             first_file = sum(len(before.paths) for before in groups[:number])
-            terms += f", (file_index::BIGINT + {first_file}) * {_FILE_ROWS} + file_row_number AS arrival"
+            terms += f", (file_index::BIGINT + {first_file}) * {FILE_ROWS} + file_row_number AS arrival"
         selects.append(f"SELECT {terms} FROM {group.relation()}")
     return " UNION ALL ".join(selects)
 

@@ -21,10 +21,10 @@ from lakeopt.engines._counting_reads import Scanned, counted
 from lakeopt.engines._queries import QueryRun, RunSettings
 from lakeopt.engines.duckdb.connection import connect
 from lakeopt.engines.duckdb.failures import interruptible
+from lakeopt.engines.duckdb.local_files import local_paths
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
-from lakeopt.engines.duckdb.stage import local_paths
 from lakeopt.engines.duckdb.view import select
-from lakeopt.errors import UsageError
+from lakeopt.errors import Refused, UsageError
 from lakeopt.model.scan import Scan
 
 _MODULE = "lakeopt.engines.duckdb.query_run"
@@ -49,6 +49,8 @@ class Prepared:
 def prepare(scan: Scan, settings: RunSettings) -> Prepared:
     """Read the footers of a snapshot once; see :class:`lakeopt.engines._queries.QueryEngine`."""
     paths = local_paths(scan)
+    if any(scan.files["delete_files"].to_pylist()):
+        raise Refused("the snapshot has delete files, which queries are not benched with", hint="rewrite it first")
     with connect(
         memory_bytes=settings.memory_bytes, threads=1, temp_dir=settings.temp_dir, keep_order=True
     ) as connection:

@@ -8,17 +8,19 @@ import os
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import fs
 
 from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide, held_bytes
 from lakeopt.engines.duckdb.connection import LEAST_MEMORY_BYTES, connect
+from lakeopt.engines.duckdb.deletes import DELETED, find_deleted
 from lakeopt.engines.duckdb.enums import enumerate_strings, sample_of
 from lakeopt.engines.duckdb.failures import explain, interruptible
 from lakeopt.engines.duckdb.feed import BatchFeed, QueryFailed
+from lakeopt.engines.duckdb.local_files import local_delete_paths, local_paths
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
 from lakeopt.engines.duckdb.projection import order_by, query
-from lakeopt.errors import DataFileError, Refused
-from lakeopt.model.scan import DATA, Scan, StageRequest, staged_schema
+from lakeopt.engines.duckdb.remaining import remaining
+from lakeopt.errors import DataFileError
+from lakeopt.model.scan import StageRequest, staged_schema
 from lakeopt.parquet.writer import RollingWriter
 
 #: Rows on disk while they are sorted, against their size before compression and encoding in Parquet.
@@ -33,6 +35,7 @@ def stage(request: StageRequest) -> pa.Table:
     order_by(request.scan.schema, request.sort)
     if not paths:
         return staged_schema().empty_table()
+    deletes = local_delete_paths(request.scan)
     try:
         with _connect(request, LEAST_MEMORY_BYTES) as connection:
             groups = physical_groups(request.scan, paths, connection)
@@ -40,9 +43,12 @@ def stage(request: StageRequest) -> pa.Table:
         budget = divide(request.memory_bytes, request.threads, request.writer.row_group_bytes, decoded, held_bytes())
         _check_disk(request, decoded, budget)
         with _connect(request, budget.duckdb_bytes) as connection:
-            return _write(request, groups, budget, connection)
+            deleted = find_deleted(request.scan, groups, deletes, connection) if deletes else 0
+            return _write(request, groups, budget, connection, deleted)
     except (duckdb.Error, QueryFailed) as error:
-        raise explain(error, paths, temp_dir=request.temp_dir, memory_bytes=request.memory_bytes) from error
+        raise explain(
+            error, {**paths, **deletes}, temp_dir=request.temp_dir, memory_bytes=request.memory_bytes
+        ) from error
     except pa.ArrowInvalid as error:
         raise DataFileError(f"a value of the file group does not fit its column: {error}") from error
 
@@ -67,12 +73,16 @@ def _check_disk(request: StageRequest, decoded: int, budget: Budget) -> None:
 
 
 def _write(
-    request: StageRequest, groups: list[PhysicalGroup], budget: Budget, connection: duckdb.DuckDBPyConnection
+    request: StageRequest,
+    groups: list[PhysicalGroup],
+    budget: Budget,
+    connection: duckdb.DuckDBPyConnection,
+    deleted: int,
 ) -> pa.Table:
     scan = request.scan
     decoded = sum(group.decoded_bytes for group in groups)
-    expected = pc.sum(scan.files.column("record_count")).as_py()
-    sql = _query(request, groups, connection)
+    read = sum(sum(group.row_counts) for group in groups)
+    sql = _query(request, groups, connection, deleted)
     with (
         RollingWriter(
             scan.schema,
@@ -83,44 +93,28 @@ def _write(
             sort=request.sort,
             footer_metadata=request.footer_metadata,
             threads=budget.encoders,
-            expected_rows=expected,
+            expected_rows=read - deleted,
             progress=request.progress,
         ) as writer,
-        BatchFeed(connection, sql, batch_rows=batch_rows(request.memory_bytes, decoded, expected)) as feed,
+        BatchFeed(connection, sql, batch_rows=batch_rows(request.memory_bytes, decoded, read)) as feed,
     ):
-        for batch in feed:
+        for batch in feed if request.sort or not deleted else remaining(feed, connection):
             writer.write(batch)
         return writer.finish()
 
 
-def _query(request: StageRequest, groups: list[PhysicalGroup], connection: duckdb.DuckDBPyConnection) -> str:
+def _query(
+    request: StageRequest, groups: list[PhysicalGroup], connection: duckdb.DuckDBPyConnection, deleted: int
+) -> str:
+    """The rows to write, in order; a bin-pack takes deleted ones and all places too, since a join keeps no order."""
     schema, defaults = request.scan.schema, request.scan.defaults
-    every = query(schema, groups, defaults)
     if not request.sort:
-        return every
+        return query(schema, groups, defaults, arrival=deleted > 0)
+    every = query(schema, groups, defaults)
     codes = enumerate_strings(connection, schema, every, query(schema, sample_of(groups), defaults))
     terms = [f"CAST(c{i} AS {codes[i]}) AS c{i}" if i in codes else f"c{i}" for i in range(len(schema))]
     # Rows of equal key stay as they arrived: what came together is alike, and search measured it so.
-    placed = query(schema, groups, defaults, arrival=True)
-    return f"SELECT {', '.join(terms)} FROM ({placed}) ORDER BY {order_by(schema, request.sort)}, arrival"
-
-
-def local_paths(scan: Scan) -> dict[str, str]:
-    """Local path of each data file.
-
-    :raises Refused: a file that this engine cannot read: remote, not Parquet, or with deletes to apply.
-    """
-    paths = {}
-    for row in scan.files.select(["content", "file_path", "file_format", "delete_files"]).to_pylist():
-        location = row["file_path"]
-        if row["content"] != DATA or row["file_format"].upper() != "PARQUET":
-            raise Refused(f"not a Parquet data file: {location}")
-        if row["delete_files"]:
-            raise Refused(f"data file has deletes that would have to be applied: {location}")
-        filesystem, path = scan.resolve(location)
-        if not isinstance(filesystem, fs.LocalFileSystem):
-            raise Refused(f"data file is not on a local disk: {location}", hint="this engine reads local files only")
-        paths[location] = path
-    if scan.deletes is not None and scan.deletes.num_rows:
-        raise Refused("the file group has delete files, which this engine does not apply yet")
-    return paths
+    placed = f"({query(schema, groups, defaults, arrival=True)}) AS placed"
+    if deleted:
+        placed += f" ANTI JOIN {DELETED} USING (arrival)"
+    return f"SELECT {', '.join(terms)} FROM {placed} ORDER BY {order_by(schema, request.sort)}, arrival"
