@@ -16,8 +16,23 @@ from lakeopt.model.plan import SortField
 TARGET = 1000
 
 
-def state(sizes: list[int], excess: list[int] | None = None, in_order: list[bool] | None = None) -> PartitionState:
-    files = pa.table({"file_size_in_bytes": pa.array(sizes, pa.int64()), "snapshot_id": pa.array([1] * len(sizes))})
+def file_list(sizes: list[int], snapshots: list[int], deletes: list[list[str]]) -> pa.Table:
+    return pa.table(
+        {
+            "file_size_in_bytes": pa.array(sizes, pa.int64()),
+            "snapshot_id": pa.array(snapshots, pa.int64()),
+            "delete_files": pa.array(deletes, pa.list_(pa.string())),
+        }
+    )
+
+
+def state(
+    sizes: list[int],
+    excess: list[int] | None = None,
+    in_order: list[bool] | None = None,
+    deletes: list[list[str]] | None = None,
+) -> PartitionState:
+    files = file_list(sizes, [1] * len(sizes), deletes or [[]] * len(sizes))
     return PartitionState(0, "{}", files, excess or [0] * len(sizes), in_order or [True] * len(sizes))
 
 
@@ -68,11 +83,28 @@ def test_sort_rewrites_what_is_not_in_order() -> None:
         assert groups == (tuple(range(disorder.files.num_rows)),)
 
 
+@pytest.mark.parametrize("name", registry.names(registry.STRATEGIES))
+@given(data=st.data())
+def test_every_file_under_deletes_is_rewritten(name: str, data: st.DataObject) -> None:
+    """Whatever its size and order: a run leaves no delete file that it could have applied."""
+    sizes = data.draw(st.lists(st.integers(1, 3000), min_size=1, max_size=12))
+    deletes = data.draw(st.lists(st.sampled_from([[], ["d"]]), min_size=len(sizes), max_size=len(sizes)))
+    choice = strategy(name).choose(state(sizes, deletes=deletes), target_file_bytes=TARGET, max_group_bytes=5000)
+    rewritten = {row for group in choice.groups for row in group}
+    assert rewritten >= {row for row, paths in enumerate(deletes) if paths}
+
+
+def test_bin_pack_leaves_large_files_without_deletes_alone() -> None:
+    one = state([1000, 1000, 100], deletes=[[], ["d"], []])
+    choice = strategy("bin-pack").choose(one, target_file_bytes=TARGET, max_group_bytes=5000)
+    assert choice.groups == ((1, 2),)
+
+
 def test_unknown_ranges_count_as_ordered_only_within_one_snapshot() -> None:
     sort = strategy("sort")
     one = state([1000, 1000], excess=[-1, -1])
     assert not sort.choose(one, target_file_bytes=TARGET, max_group_bytes=1).groups
-    files = pa.table({"file_size_in_bytes": pa.array([1000, 1000]), "snapshot_id": pa.array([1, 2])})
+    files = file_list([1000, 1000], [1, 2], [[], []])
     two = PartitionState(0, "{}", files, [-1, -1], [True, True])
     assert sort.choose(two, target_file_bytes=TARGET, max_group_bytes=1).groups
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: A file below this share of the target counts as small (Iceberg's own default for rewrites).
 SMALL_SHARE = 0.75
@@ -23,6 +27,11 @@ def ideal_file_count(total_bytes: int, target_file_bytes: int) -> int:
 def is_small(size: int, target_file_bytes: int) -> bool:
     """Whether a file of so many bytes is small for the target."""
     return size < SMALL_SHARE * target_file_bytes
+
+
+def under_deletes(files: pa.Table) -> list[bool]:
+    """Whether delete files apply to each data file of a list, so that every reader must apply them on every read."""
+    return [bool(paths) for paths in files["delete_files"].to_pylist()]
 
 
 def is_well_sized(sizes: Sequence[int], target_file_bytes: int) -> bool:

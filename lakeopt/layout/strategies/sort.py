@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from lakeopt.errors import UsageError
-from lakeopt.layout.file_groups import is_well_sized
+from lakeopt.layout.file_groups import is_well_sized, under_deletes
 from lakeopt.layout.strategies.base import Choice, PartitionState, Strategy
 from lakeopt.model.plan import Layout, SortField
 
 
 class Sort:
-    """Rewrites a whole partition unless it already lies in exactly this order, in files of the right size."""
+    """Rewrites a whole partition unless it lies in exactly this order, in files of the right size without deletes."""
 
     name = "sort"
     summary = "order rows by --sort-by, across files"
@@ -33,7 +33,8 @@ class Sort:
         sizes = files["file_size_in_bytes"].to_pylist()
         if not sizes:
             return Choice((), "no data files")
-        if self._is_in_order(partition) and is_well_sized(sizes, target_file_bytes):
+        deleted = any(under_deletes(files))
+        if not deleted and self._is_in_order(partition) and is_well_sized(sizes, target_file_bytes):
             return Choice((), "already in this order, in files of the right size")
         return Choice((tuple(range(len(sizes))),), "")
 
