@@ -19,6 +19,8 @@ _HOMES = {
     "plan": "lakeopt.workflows.plan",
     "rewrite": "lakeopt.workflows.apply",
     "apply": "lakeopt.workflows.apply",
+    "remove_orphan_files": "lakeopt.workflows.remove_orphan_files",
+    "restore": "lakeopt.workflows.restore",
     "bench": "lakeopt.workflows.bench",
     "history": "lakeopt.workflows.history",
     "demo": "lakeopt.workflows.demo",

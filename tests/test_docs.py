@@ -49,7 +49,9 @@ def test_command_reference() -> None:
 
 def test_every_command_is_in_the_reference() -> None:
     described = set(re.findall(r"<!-- help lakeopt ([a-z-]+) -->", REFERENCE.read_text(encoding="utf-8")))
-    assert described == {str(command.callback.__name__) for command in app.registered_commands if command.callback}
+    assert described == {
+        command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback
+    }
 
 
 @pytest.mark.parametrize("kind", documents())

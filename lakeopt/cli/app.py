@@ -15,13 +15,13 @@ import typer
 from typer.exceptions import TyperException
 
 from lakeopt import __version__
-from lakeopt.cli import act_commands, diagnostics, output, read_commands
+from lakeopt.cli import act_commands, diagnostics, maintenance_commands, output, read_commands
 from lakeopt.cli.options import grouped
 from lakeopt.errors import CommitOutcomeUnknown, Interrupted, UsageError
 
 # Plain help: drawing it with rich would double the start-up time.
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-for _command in (*read_commands.COMMANDS, *act_commands.COMMANDS):
+for _command in (*read_commands.COMMANDS, *act_commands.COMMANDS, *maintenance_commands.COMMANDS):
     app.command()(grouped(_command))
 
 

@@ -14,7 +14,7 @@ from lakeopt.cli.figures import visible
 from lakeopt.errors import Interrupted, LakeoptError, UsageError
 
 if TYPE_CHECKING:
-    from lakeopt.model.plan import RewritePlan
+    from lakeopt.model.serde import Document
 
 #: ``progress(phase, done, total)``, as :func:`lakeopt.apply` calls it.
 Progress = Callable[[str, int, int], None]
@@ -64,11 +64,11 @@ def require_consent(*, given: bool) -> None:
         )
 
 
-def confirm(plan: RewritePlan) -> bool:
+def confirm(plan: Document, question: str = "Rewrite these files?") -> bool:
     """Show a plan and ask whether to go ahead; anything but yes means no."""
     colour = output.has_colours(sys.stderr.isatty(), os.environ)
     sys.stderr.write(output.render(plan, output.Format.TABLE, width=output.width(), colour=colour))
-    sys.stderr.write("\nRewrite these files? [y/N] ")
+    sys.stderr.write(f"\n{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

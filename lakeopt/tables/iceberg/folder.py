@@ -59,6 +59,12 @@ class Folder:
         other = pc.utf8_slice_codeunits(paths.filter(foreign), len(root) + 1)
         return own, pa.table({"path": other, "location": column.filter(foreign)})
 
+    def linked(self, links: list[str]) -> pa.Array:
+        """Paths below the folder of what links in it lead to; those that lead elsewhere have none."""
+        targets = (os.path.realpath(self.at(link)) for link in links)
+        start = f"{self.path}/"
+        return pa.array([path[len(start) :] for path in targets if path.startswith(start)], pa.string())
+
     def _real_paths(self, paths: pa.ChunkedArray) -> pa.ChunkedArray:
         """Paths with the links in their folders resolved; each folder is asked for once."""
         parts = pc.extract_regex(paths, _SPLIT)

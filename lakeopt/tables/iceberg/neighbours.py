@@ -81,13 +81,16 @@ def _neighbours(iceberg: Iceberg) -> Iterator[tuple[str, list[str]]]:
             yield name, [metadata.location, *elsewhere]
 
 
-def refuse_foreign_files(folder: Folder, metadata_files: pa.ChunkedArray, table_uuid: str) -> None:
-    """Refuse if a metadata file below the folder, one that the table does not know, is another table's.
+def refuse_foreign_files(
+    folder: Folder, metadata_files: pa.ChunkedArray, known: pa.ChunkedArray, table_uuid: str
+) -> None:
+    """Refuse if a metadata file below the folder, none of those that the table knows, is another table's.
 
     :raises Refused: one is (it is named), or one says nothing of whose it is.
     """
+    unknown = metadata_files.filter(pc.invert(pc.is_in(metadata_files, known))).to_pylist()
     with ThreadPoolExecutor(8) as readers:
-        for path, uuid in readers.map(lambda path: (path, _uuid_in(folder, path)), metadata_files.to_pylist()):
+        for path, uuid in readers.map(lambda path: (path, _uuid_in(folder, path)), unknown):
             if uuid not in (table_uuid.lower(), ""):
                 whose = "metadata that cannot be read" if uuid is None else f"metadata of another table ({uuid})"
                 raise Refused(f"{folder.spelt(path)} is {whose}", hint=_HINT)

@@ -1,0 +1,131 @@
+"""``restore``: undo a plan, as far as that can be done: files come back from the quarantine, or a branch goes back."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from lakeopt.config import Settings, load_settings
+from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, UnknownName
+from lakeopt.model.orphans import RestorePlan, RestoreResult
+from lakeopt.tables.base import Table
+from lakeopt.workflows import journal, quarantine
+
+_ORPHANS = "orphan_plan"
+#: Plans whose files may lie in the quarantine, even if none is left there.
+_QUARANTINES = (_ORPHANS, "sweep_plan")
+
+
+def restore(table: str | Table, plan: str, *, settings: Settings | None = None) -> RestoreResult:
+    """Undo the plan of that id (see :func:`plan_restore`): bring its files back, or the state before its rewrite."""
+    settings = settings or load_settings()
+    return carry_out_restore(plan_restore(table, plan, settings=settings), settings=settings)
+
+
+def plan_restore(table: str | Table, plan: str, *, settings: Settings | None = None) -> RestorePlan:
+    """What undoing a plan would bring back. Touches nothing.
+
+    :raises UnknownName: neither journal nor quarantine knows the plan.
+    :raises Refused: it did nothing that can be undone, or what it needs is gone.
+    :raises StalePlan: later commits depend on it.
+    """
+    settings = settings or load_settings()
+    opened = _opened(table, settings)
+    runs = journal.by_plan(journal.runs(opened, settings))
+    chunks = list(quarantine.chunks(opened, settings, plan)) if plan else []
+    if plan not in runs and not chunks:
+        raise UnknownName(f"plan of {opened.identifier}", plan, runs)
+    undone: Mapping[str, Any] = (runs[plan][0].started.get("plan") or {}) if plan in runs else {}
+    kind = str(undone.get("kind", _ORPHANS))
+    files = [one.file.bytes for chunk in chunks for one in chunk.files]
+    branch, snapshot_id = None, None
+    if not chunks and kind not in _QUARANTINES:
+        branch = str(undone.get("branch", "main"))
+        snapshot_id = str(_roll_back(opened, plan, kind, runs[plan], branch, act=False))
+    return RestorePlan(
+        plan_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        table=opened.identifier,
+        table_uuid=opened.uuid,
+        undone_plan_id=plan,
+        undone_kind=kind,
+        files_count=len(files),
+        bytes=sum(files),
+        branch=branch,
+        snapshot_id=snapshot_id,
+    )
+
+
+def carry_out_restore(plan: RestorePlan, *, settings: Settings | None = None) -> RestoreResult:
+    """Bring back what a plan says. Files never go over others; what cannot be brought back is counted as failed."""
+    started = time.perf_counter()
+    settings = settings or load_settings()
+    table = _opened(plan.table, settings)
+    if table.uuid != plan.table_uuid:
+        raise StalePlan(f"{plan.table} is another table now", hint="plan the restore again")
+    log = journal.start(table, plan, "restore", settings)
+    try:
+        moved, snapshot_id = quarantine.Moved(), None
+        if plan.snapshot_id is None:
+            moved = _bring_back(table, settings, plan.undone_plan_id)
+        else:
+            runs = journal.by_plan(journal.runs(table, settings))[plan.undone_plan_id]
+            branch = plan.branch or "main"
+            snapshot_id = str(_roll_back(table, plan.undone_plan_id, plan.undone_kind, runs, branch, act=True))
+        result = RestoreResult(
+            plan_id=plan.plan_id,
+            table=plan.table,
+            undone_plan_id=plan.undone_plan_id,
+            undone_kind=plan.undone_kind,
+            restored_files_count=len(moved.paths),
+            bytes=moved.bytes,
+            branch=plan.branch,
+            snapshot_id=snapshot_id,
+            kept=tuple(moved.kept),
+            failed=tuple(moved.failed),
+            elapsed_seconds=time.perf_counter() - started,
+        )
+        log.write("committed", **journal.result_event(result))
+    except BaseException as error:
+        interrupted, lost = isinstance(error, KeyboardInterrupt), isinstance(error, CommitOutcomeUnknown)
+        with contextlib.suppress(LakeoptError):
+            log.write("interrupted" if interrupted or lost else "failed", error=str(error))
+        raise
+    return result
+
+
+def _opened(table: str | Table, settings: Settings) -> Table:
+    from lakeopt.tables.open import open_table
+
+    return open_table(table, settings) if isinstance(table, str) else table
+
+
+def _bring_back(table: Table, settings: Settings, plan_id: str) -> quarantine.Moved:
+    """Move the files of a plan back; manifests go when nothing of theirs is left and no more can come."""
+    done = quarantine.Moved()
+    may_go = plan_id not in quarantine.running(table, settings)
+    for chunk in quarantine.chunks(table, settings, plan_id):
+        moved = quarantine.move_back(table, chunk)
+        done.add(moved)
+        if may_go and not moved.failed:
+            quarantine.forget(table, chunk)
+    return done
+
+
+def _roll_back(
+    table: Table, plan_id: str, kind: str, runs: Sequence[journal.JournalledRun], branch: str, *, act: bool
+) -> int:
+    """Set the branch back to before a plan's snapshots, or only say to which snapshot it would go."""
+    from lakeopt.tables.iceberg.rollback import plan_rollback, roll_back
+
+    snapshots = [int(number) for run in runs for number in run.snapshot_ids]
+    if not snapshots:
+        what = kind.removesuffix("_plan").replace("_", " ")
+        raise Refused(f"plan {plan_id} ({what}) made no snapshot and moved no file: there is nothing to bring back")
+    if act:
+        return roll_back(table, plan_id, snapshots, branch=branch).snapshot_id
+    return plan_rollback(table, plan_id, snapshots, branch=branch).snapshot_id
