@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file
 
 from second_process import SecondProcess
 
-from lakeopt.errors import CommitConflict, Stale, StalePlan
+from lakeopt.errors import CommitConflict, LakeoptError, Refused, StalePlan
 from lakeopt.model.plan import RewritePlan
 from lakeopt.tables.committer import committer
 from lakeopt.tables.iceberg.table import IcebergTable
@@ -208,8 +208,24 @@ def test_plan_does_not_hold(lake: Lake, table: Table, other: SecondProcess, name
     assert_gives_way(lake, table, other, statements, StalePlan, message, during)
 
 
+def test_an_upgrade_to_v3_ends_the_rewrite(lake: Lake, table: Table, other: SecondProcess) -> None:
+    """Whoever upgrades it meanwhile: files without row lineage must not land in it."""
+    upgrade = (
+        "import json, pathlib\n"
+        "path = pathlib.Path(table.metadata_location.removeprefix('file://'))\n"
+        "path.write_text(json.dumps(json.loads(path.read_text()) | {'format-version': 3, 'next-row-id': 0}))"
+    )
+    assert_gives_way(lake, table, other, upgrade, Refused, "format version 3", during=False)
+
+
 def assert_gives_way(
-    lake: Lake, table: Table, other: SecondProcess, statements: str, error: type[Stale], message: str, during: bool
+    lake: Lake,
+    table: Table,
+    other: SecondProcess,
+    statements: str,
+    error: type[LakeoptError],
+    message: str,
+    during: bool,
 ) -> None:
     """The rewrite ends with the error; the table is as the other process left it, without a file of ours."""
     left: list[tuple[str, set[str]]] = []

@@ -54,7 +54,15 @@ from lakeopt.tables.iceberg.window import (
     open_window,
     refuse_new_deletes,
 )
-from lakeopt.tables.iceberg.writable import PATIENCE, WAIT, pyiceberg_table, reload, storage_error, writable
+from lakeopt.tables.iceberg.writable import (
+    PATIENCE,
+    WAIT,
+    pyiceberg_table,
+    reload,
+    require_known_format,
+    storage_error,
+    writable,
+)
 from lakeopt.tables.shield import shielded
 
 if TYPE_CHECKING:
@@ -150,9 +158,11 @@ class _State:
 def _validate(table: Iceberg, plan: RewritePlan, live: LiveFiles) -> _State:
     """The plan holds, its files are live, and no delete file of the whole window may touch them.
 
+    :raises Refused: the table was upgraded to a format that is not written.
     :raises StalePlan: the plan does not hold any more.
     :raises CommitConflict: a replaced file is gone, or rows of it may have been deleted.
     """
+    require_known_format(table.metadata)  # it may have been upgraded since
     window = open_window(table.metadata, plan)
     manifests = read_manifest_list(table.io, window.head)
     sources = live.find(manifests)

@@ -95,7 +95,10 @@ class IcebergTable:
         if isinstance(self.iceberg, StaticTable):
             return "it is named by a metadata file, and only a catalog can commit"
         if self.format_version >= 3:
-            return f"format version {self.format_version} is read only: its row lineage cannot be kept yet"
+            return (
+                f"format version {self.format_version} is read only: lakeopt cannot rewrite v3 tables itself yet "
+                "(Iceberg's rewrite_data_files in Spark keeps their row lineage)"
+            )
         if "encryption.key-id" in self.properties:
             return "it is encrypted (encryption.key-id)"
         written = self.properties.get("write.format.default", "parquet")

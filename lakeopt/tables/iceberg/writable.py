@@ -8,6 +8,7 @@ from typing import Any
 
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as Iceberg
+from pyiceberg.table.metadata import TableMetadata
 
 from lakeopt.errors import LakeoptError, NoSpace, Refused, StalePlan, Unreachable
 from lakeopt.tables.base import Table
@@ -33,12 +34,20 @@ def writable(table: Table) -> Iceberg:
     if table.read_only is not None:
         raise Refused(f"{table.identifier} cannot be written: {table.read_only}")
     fresh = reload(pyiceberg_table(table), time.monotonic() + PATIENCE)
-    if fresh.metadata.format_version not in (1, 2):
-        raise Refused(
-            f"tables of format v{fresh.metadata.format_version} are not written by this committer",
-            hint="only v1 and v2 tables can be rewritten",
-        )
+    require_known_format(fresh.metadata)
     return fresh
+
+
+def require_known_format(metadata: TableMetadata) -> None:
+    """Refuse what a commit of ours would damage: row lineage and deletion vectors of v3, and what comes after it.
+
+    :raises Refused: the table is of a format version above 2.
+    """
+    if metadata.format_version > 2:
+        raise Refused(
+            f"tables of format version {metadata.format_version} are not written",
+            hint="lakeopt cannot rewrite v3 tables itself yet; Iceberg's rewrite_data_files in Spark keeps row lineage",
+        )
 
 
 def reload(table: Iceberg, deadline: float) -> Iceberg:
