@@ -52,13 +52,17 @@ def rewrite(
     set_default_sort_order: Annotated[
         bool, Option("--set-default-sort-order", help="Make it the table's sort order.")
     ] = False,
+    partial_progress: Annotated[
+        bool, Option("--partial-progress", help="Commit each file group as soon as it is done.")
+    ] = False,
     time_budget: TimeBudget = None,
     act: Acting,
     out: PlanOutput,
 ) -> int:
     """Rewrite a table into a better layout.
 
-    Data files are written anew, their rows proved equal to those that were read, and committed in one snapshot.
+    Data files are written anew, their rows proved equal to those that were read, and committed in one snapshot, or
+    with --partial-progress in one for each file group.
 
     \b
     Example: lakeopt rewrite nyc.flights --sort-by origin,dest --dry-run -o plan.json
@@ -80,6 +84,7 @@ def rewrite(
             compression_level=compression_level,
             verify=verify,
             set_default_sort_order=set_default_sort_order,
+            partial_progress=partial_progress,
             time_budget=duration(time_budget),
             memory_bytes=act.memory_bytes,
         )

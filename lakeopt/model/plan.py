@@ -89,6 +89,7 @@ class RewritePlan(Document):
     """A rewrite that was decided and touches nothing until it is applied.
 
     ``writer`` holds what the data files are written with (:class:`lakeopt.model.scan.WriterOptions` as data);
+    with ``partial_progress`` each group is a commit of its own, and a group that fails does not keep the others;
     ``schema_id`` and ``table_uuid`` are checked when it is applied.
     """
 
@@ -111,6 +112,7 @@ class RewritePlan(Document):
     skipped: tuple[SkippedGroup, ...]
     estimate: RewriteEstimate
     catalog_properties: Mapping[str, str] = field(default_factory=dict)
+    partial_progress: bool = False
 
     def require_consistent(self) -> None:
         """Refuse a plan that was edited into nonsense, before anything is written.

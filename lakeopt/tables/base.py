@@ -100,6 +100,13 @@ class Table(Protocol):
     def new_data_location(self, group: FileGroup, name: str) -> str:
         """Where a new data file of this group goes, by the table's location provider."""
 
+    def create_exclusively(self, location: str, body: bytes) -> bool:
+        """Write an object if its name is free; False where it is taken.
+
+        :raises Refused: the storage offers no such thing to us.
+        :raises OSError: the storage cannot be written.
+        """
+
     def refresh(self) -> Table:
         """The same table as the catalog has it now."""
 
@@ -127,10 +134,12 @@ class Committer(Protocol):
         staged: Mapping[int, pa.Table],
         *,
         on_snapshot_id: Callable[[int], None],
+        before_attempt: Callable[[], None] = lambda: None,
     ) -> Committed:
         """Commit the staged files of the plan's groups (by ``group_id``) as one ``replace`` snapshot.
 
-        ``on_snapshot_id`` is told the id before the first attempt, so that it can be journalled.
+        ``on_snapshot_id`` is told the id before the first attempt, so that it can be journalled;
+        ``before_attempt`` is called directly before each attempt, and what it raises ends the commit.
 
         :raises CommitConflict: definite failure: nothing was committed, the staged files may be discarded.
         :raises CommitOutcomeUnknown: it may still be committed: keep the staged files.

@@ -6,9 +6,9 @@ the same time: ``run`` is the token of one run, which its files bear too. Events
 ``started`` (with the whole plan and the process), for each file group ``staging`` (before its first file exists:
 where its files will lie and how their names begin) and ``staged`` (written and proved), ``committing`` (with the
 snapshot id, before the first attempt); with partial progress ``group-committed`` or ``group-failed`` for each group;
-then one end: ``committed`` (with the whole result), ``failed``, ``interrupted`` or ``unknown``. A run that was killed
-wrote no end: it counts as interrupted, or as unknown where it may have been committed, until a later run settles it
-(:mod:`lakeopt.workflows.settle`).
+then one end: ``committed`` (with the whole result), ``failed``, ``interrupted``, ``nothing-to-do`` (other runs were at
+all of it) or ``unknown``. A run that was killed wrote no end: it counts as interrupted, or as unknown where it may
+have been committed, until a later run settles it (:mod:`lakeopt.workflows.settle`), which may write ``marked`` first.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from lakeopt.config import Settings
-from lakeopt.model.result import RewriteResult
 from lakeopt.model.serde import Document, to_data
 from lakeopt.tables.base import Table
 from lakeopt.workflows.processes import has_ended, process_identity
 from lakeopt.workflows.state import read_objects, state_location, write_object
 
 #: Events after which a run does nothing more, and nothing is left to be found out.
-ENDS = ("committed", "failed", "interrupted")
+ENDS = ("committed", "failed", "interrupted", "nothing-to-do")
 
 
 class Planned(Protocol):
@@ -94,8 +93,14 @@ class JournalledRun:
 
     @cached_property
     def last(self) -> Mapping[str, Any]:
-        """The event that says how it ended, else the newest."""
-        return next((event for event in self.events if event["event"] == "committed"), self.events[-1])
+        """The event that says how it ended, else the newest that says how far it came."""
+        ended = next((event for event in self.events if event["event"] == "committed"), None)
+        return ended or next(event for event in reversed(self.events) if event["event"] != "marked")
+
+    @property
+    def newest(self) -> Mapping[str, Any]:
+        """The newest sign of life: later runs add what they found out, and say so."""
+        return next(event for event in reversed(self.events) if not event.get("settled_later"))
 
     @cached_property
     def is_dead(self) -> bool:
@@ -159,6 +164,6 @@ def by_plan(found: Iterable[JournalledRun]) -> dict[str, list[JournalledRun]]:
     return plans
 
 
-def result_event(result: Document | RewriteResult) -> dict[str, Any]:
+def result_event(result: Document) -> dict[str, Any]:
     """The values of a ``committed`` event."""
     return {"result": to_data(result)}

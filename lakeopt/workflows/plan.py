@@ -50,6 +50,7 @@ def plan(
     compression_level: int | None = None,
     verify: Verify = "rows",
     set_default_sort_order: bool = False,
+    partial_progress: bool = False,
     time_budget: float | None = None,
     memory_bytes: int | None = None,
     settings: Settings | None = None,
@@ -69,7 +70,7 @@ def plan(
     if opened.read_only:
         raise Refused(f"{opened.identifier} is not rewritten: {opened.read_only}")
     _require(registry.ENGINES, "engine", engine)
-    _check_branch(opened, branch)
+    check_branch(opened, branch)
     if where is not None:
         opened.files(where=where)  # refuses what is no filter, before anything is measured and whatever is chosen
     chosen = _choose(opened, strategy, tuple(sort_by), goal, queries, time_budget, memory_bytes, settings)
@@ -93,6 +94,7 @@ def plan(
         writer=opened.writer_options(level=compression_level).as_mapping(),
         groups=groups,
         skipped=skipped,
+        partial_progress=partial_progress,
         estimate=_estimate(groups, chosen.bytes_ratio, target),
     )
 
@@ -153,7 +155,7 @@ def _strategy(name: str) -> Strategy:
     return strategy
 
 
-def _check_branch(table: Table, branch: str) -> None:
+def check_branch(table: Table, branch: str) -> None:
     """Tags and snapshot ids name what can be read, not what can be committed to."""
     refs = table.view("refs").to_pylist()
     branches = ["main", *(ref["name"] for ref in refs if ref["type"] == "branch")]

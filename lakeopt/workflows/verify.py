@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lakeopt.errors import DataFileError, ProofFailed
@@ -93,3 +94,18 @@ def _difference(
     if not names:
         return f"{rows}, but values have moved from row to row"
     return f"{rows}, but they differ in {', '.join(repr(name) for name in names)}"
+
+
+def joined(proofs: Sequence[Verification]) -> Verification | None:
+    """One verification for all groups: each was proved apart; fingerprints add up, lane by lane, modulo 2^64."""
+    if not proofs:
+        return None
+    digests = [proof.fingerprint for proof in proofs if proof.fingerprint is not None]
+    lanes = [sum(int(digest[at : at + 16], 16) for digest in digests) % 2**64 for at in (0, 16)]
+    return Verification(
+        method=proofs[0].method,
+        matched=all(proof.matched for proof in proofs),
+        fingerprint="".join(f"{lane:016x}" for lane in lanes) if digests else None,
+        version=proofs[0].version,
+        record_count=sum(proof.record_count for proof in proofs),
+    )

@@ -19,7 +19,14 @@ from pyiceberg.avro.file import META_SCHEMA, SYNC_SIZE, AvroFileHeader
 from pyiceberg.avro.reader import IntegerReader, Reader
 from pyiceberg.avro.resolver import ReadSchemaResolver, SchemaPartnerAccessor, construct_reader
 from pyiceberg.io import FileIO
-from pyiceberg.manifest import MANIFEST_ENTRY_SCHEMAS, MANIFEST_LIST_FILE_SCHEMAS, ManifestFile, PartitionFieldSummary
+from pyiceberg.manifest import (
+    MANIFEST_ENTRY_SCHEMAS,
+    MANIFEST_LIST_FILE_SCHEMAS,
+    DataFile,
+    ManifestEntry,
+    ManifestFile,
+    PartitionFieldSummary,
+)
 from pyiceberg.schema import Schema, visit_with_partner
 from pyiceberg.types import IcebergType, MapType, NestedField, StructType
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
@@ -38,11 +45,21 @@ def _path_fields() -> Schema:
     return Schema(whole.find_field(0), NestedField(2, "data_file", StructType(*parts), required=True))
 
 
+def _head_fields() -> Schema:
+    """A manifest entry with the first fields of its data file: content, path, format, partition and record count."""
+    whole = MANIFEST_ENTRY_SCHEMAS[2]
+    file = whole.find_field(2)
+    assert isinstance(file.field_type, StructType)
+    first = NestedField(2, file.name, StructType(*file.field_type.fields[:5]), required=True)
+    return Schema(*(first if part.field_id == 2 else part for part in whole.fields))
+
+
 #: What each kind of file is read as: the newest schema (older files lack its last fields) and its record types.
 _READ_AS: dict[str, tuple[Schema, dict[int, Callable[..., Any]]]] = {
     "manifest list": (MANIFEST_LIST_FILE_SCHEMAS[3], {-1: ManifestFile, 508: PartitionFieldSummary}),
     "manifest": (MANIFEST_ENTRY_SCHEMAS[3], {}),
     "paths": (_path_fields(), {}),
+    "heads": (_head_fields(), {-1: ManifestEntry, 2: DataFile}),
 }
 
 
@@ -152,7 +169,10 @@ def record_reader(file_schema: str, what: str) -> Reader:
 
 
 class _Accessor(SchemaPartnerAccessor):
-    """Lets maps and lists be passed over that the schema to read leaves out; pyiceberg's own raises at them."""
+    """Lets structs, maps and lists be passed over that the schema to read leaves out; pyiceberg's own raises at them."""
+
+    def field_partner(self, partner: IcebergType | None, field_id: int, field_name: str) -> IcebergType | None:
+        return None if partner is None else super().field_partner(partner, field_id, field_name)
 
     def list_element_partner(self, partner_list: IcebergType | None) -> IcebergType | None:
         return None if partner_list is None else super().list_element_partner(partner_list)

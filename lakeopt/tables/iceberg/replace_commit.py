@@ -97,6 +97,7 @@ class ReplaceCommitter:
         staged: Mapping[int, pa.Table],
         *,
         on_snapshot_id: Callable[[int], None],
+        before_attempt: Callable[[], None] = lambda: None,
     ) -> Committed:
         """Commit the staged files as one ``replace`` snapshot.
 
@@ -118,7 +119,7 @@ class ReplaceCommitter:
         replacement = Replacement.of(table.resolve, plan, staged, state.sources)
         spent = SpentDeletes(fresh.io, live.wanted.keys())
         manifests = ReplaceManifests(int(fresh.metadata.new_snapshot_id()))
-        work = _Commit(plan, live, spent, replacement, manifests)
+        work = _Commit(plan, live, spent, replacement, manifests, before_attempt)
         on_snapshot_id(work.manifests.snapshot_id)
         try:
             return work.run(fresh)
@@ -181,6 +182,7 @@ class _Commit:
     deletes: SpentDeletes
     replacement: Replacement
     manifests: ReplaceManifests
+    before_attempt: Callable[[], None]
 
     def run(self, table: Iceberg) -> Committed:
         """Try until it is committed, refused, or time is up."""
@@ -190,11 +192,14 @@ class _Commit:
             spent = self._spent(table, state)
             manifest_list, kept, requirements, updates = self._prepare(table, state, spent, attempt)
             with shielded() as shield:
+                self.before_attempt()
                 shield.later = True  # an interrupt must take the place neither of an id nor of an unknown outcome
                 if send(table, self.manifests.snapshot_id, requirements, updates, shield) is Outcome.COMMITTED:
                     self.manifests.discard(table, keep={manifest_list, *kept})
                     return Committed(self.manifests.snapshot_id, len(spent.files))
                 shield.later = False
+                if shield.came:  # held back by a shield around this one, which cannot know that nothing is committed
+                    raise KeyboardInterrupt
             if time.monotonic() > deadline:
                 break
             time.sleep(random.uniform(*WAIT))

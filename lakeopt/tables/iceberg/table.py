@@ -18,6 +18,7 @@ from lakeopt.model.plan import FileGroup, SortField
 from lakeopt.model.scan import Scan, WriterOptions
 from lakeopt.tables.iceberg import catalog, storage
 from lakeopt.tables.iceberg.arrow_schema import arrow_schema
+from lakeopt.tables.iceberg.exclusive_create import create_exclusively
 from lakeopt.tables.iceberg.identifiers import join_identifier
 from lakeopt.tables.iceberg.locations import location_provider, new_data_location
 from lakeopt.tables.iceberg.partitions import Partitioning
@@ -214,6 +215,14 @@ class IcebergTable:
             if (found := self._partitions[snapshot.snapshot_id].get(path)) is not None:
                 return self._partitioning.path(*found)
         raise StalePlan(f"a planned data file is no longer in {self.identifier}: {path}", hint="plan again")
+
+    def create_exclusively(self, location: str, body: bytes) -> bool:
+        """Write an object if its name is free; False where it is taken.
+
+        :raises Refused: the storage offers no such thing to us.
+        :raises OSError: the storage cannot be written.
+        """
+        return create_exclusively(self.iceberg.io, location, body)
 
     def refresh(self) -> IcebergTable:
         """The same table as the catalog has it now."""

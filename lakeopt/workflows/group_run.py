@@ -1,0 +1,200 @@
+"""One run of a rewrite plan: what it holds on to while it works, and how one file group is staged and proved."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lakeopt import __version__
+from lakeopt.engines.base import Engine
+from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup
+from lakeopt.model.result import FailedGroup, RewriteResult, Verification
+from lakeopt.model.scan import Scan, StageRequest, WriterOptions
+from lakeopt.model.serde import to_json
+from lakeopt.tables.base import Committed, Table
+from lakeopt.workflows import resources
+from lakeopt.workflows.journal import JournalWriter
+from lakeopt.workflows.verify import joined, prove, staged_scan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: ``progress(phase, done, total)``: rows done of all rows, in the phases ``rewriting`` and ``proving``.
+Progress = Callable[[str, int, int], None]
+
+#: Names of output files tried to find the folder that all of a group lie below (object-store layouts spread them).
+_PROBES = 16
+
+
+@dataclass
+class GroupRun:
+    """A run of a plan, and what became of its groups so far.
+
+    ``token`` tells its files from those of another run of the same plan, which may have been killed or still be on.
+    ``staged`` and ``proofs`` are of groups that are written and not committed yet. ``started`` is of the clock of
+    :func:`time.perf_counter`.
+    """
+
+    plan: RewritePlan
+    table: Table
+    engine: Engine
+    memory_bytes: int
+    threads: int
+    progress: Progress
+    token: str
+    started: float
+    staged: dict[int, pa.Table] = field(default_factory=dict)
+    proofs: dict[int, Verification] = field(default_factory=dict)
+    done: list[FileGroup] = field(default_factory=list)
+    proved: list[Verification] = field(default_factory=list)
+    added_bytes: list[int] = field(default_factory=list)
+    skipped: list[SkippedGroup] = field(default_factory=list)
+    failed: list[FailedGroup] = field(default_factory=list)
+    commits: list[Committed] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    rows_staged: int = 0
+    rows_proved: int = 0
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the time of a block to what its phase took."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
+
+    @property
+    def total(self) -> int:
+        """Rows of all groups of the plan."""
+        return sum(group.record_count for group in self.plan.groups)
+
+    def skip(self, group: FileGroup, reason: str) -> None:
+        """Leave a group alone, and say why."""
+        self.skipped.append(SkippedGroup(group.partition, reason, group.file_count, group.bytes))
+
+    def land(self, committed: Committed) -> None:
+        """What was staged is committed: it is no longer ours to remove."""
+        self.commits.append(committed)
+        self.done += [group for group in self.plan.groups if group.group_id in self.staged]
+        self.proved += self.proofs.values()
+        self.added_bytes += [size for files in self.staged.values() for size in files["file_size_in_bytes"].to_pylist()]
+        self.staged.clear()
+        self.proofs.clear()
+
+    def stage_and_prove(self, group: FileGroup, files: pa.Table, spill: str, log: JournalWriter) -> None:
+        """Write a group's files anew and prove their rows equal, before the next one begins: a fault shows early."""
+        scan = self.table.scan(files)
+        log.write("staging", group_id=group.group_id, **self._whereabouts(group))
+        with self.timed("stage"):
+            self.staged[group.group_id] = self.engine.stage(self._request(group, scan, spill))
+        self.progress("proving", self.rows_proved, self.total)
+        with self.timed("prove"):
+            written = staged_scan(scan, self.staged[group.group_id])
+            proof = prove(
+                self.engine, scan, written, self.plan.verify, threads=self.threads, memory_bytes=self.memory_bytes
+            )
+        self.proofs[group.group_id] = proof
+        self.rows_proved += group.record_count
+        self.progress("proving", self.rows_proved, self.total)
+        log.write(
+            "staged",
+            group_id=group.group_id,
+            files=self.staged[group.group_id]["file_path"].to_pylist(),
+            fingerprint=proof.fingerprint,
+        )
+
+    def result(self) -> RewriteResult:
+        """What was done so far, as a value."""
+        return RewriteResult(
+            plan_id=self.plan.plan_id,
+            table=self.plan.table,
+            layout=self.plan.layout,
+            snapshot_ids=tuple(str(commit.snapshot_id) for commit in self.commits),
+            rewritten_data_files_count=sum(group.file_count for group in self.done),
+            added_data_files_count=len(self.added_bytes),
+            removed_delete_files_count=sum(commit.removed_delete_files_count for commit in self.commits),
+            bytes_before=sum(group.bytes for group in self.done),
+            bytes_after=sum(self.added_bytes),
+            record_count=sum(group.record_count for group in self.done),
+            verification=joined(self.proved),
+            groups_done=len(self.done),
+            groups_skipped=len(self.plan.skipped) + len(self.skipped),
+            groups_failed=len(self.failed),
+            skipped=Counter(group.reason for group in (*self.plan.skipped, *self.skipped)),
+            failed=tuple(self.failed),
+            elapsed_seconds=time.perf_counter() - self.started,
+            seconds=self.seconds,
+            peak_rss_bytes=resources.peak_rss_bytes(),
+        )
+
+    def _prefix(self, group: FileGroup) -> str:
+        return f"{self.plan.plan_id}-{self.token}-{group.group_id:05d}-"
+
+    def _locate(self, group: FileGroup, number: int) -> str:
+        return self.table.new_data_location(group, f"{self._prefix(group)}{number:05d}.parquet")
+
+    def _whereabouts(self, group: FileGroup) -> dict[str, str]:
+        """Where the files of a group will be found, even half-written ones: the folder, and how names begin."""
+        folders = [self._locate(group, number).rpartition("/")[0] for number in range(_PROBES)]
+        return {"folder": _common(folders), "prefix": self._prefix(group)}
+
+    def _request(self, group: FileGroup, scan: Scan, spill: str) -> StageRequest:
+        plan = self.plan
+        return StageRequest(
+            scan=scan,
+            sort=tuple((c.name, c.direction == "asc", c.nulls == "first") for c in plan.layout.columns),
+            writer=WriterOptions.from_mapping(plan.writer),
+            target_file_bytes=plan.target_file_bytes,
+            locate=functools.partial(self._locate, group),
+            memory_bytes=self.memory_bytes,
+            threads=self.threads,
+            temp_dir=spill,
+            footer_metadata={
+                "lakeopt.version": __version__,
+                "lakeopt.plan-id": plan.plan_id,
+                "lakeopt.layout": to_json(plan.layout, indent=None),
+            },
+            progress=self._advance,
+        )
+
+    def _advance(self, rows: int) -> None:
+        """Engines tell of the rows of each batch; a bar shows those of all groups so far."""
+        self.rows_staged += rows
+        self.progress("rewriting", self.rows_staged, self.total)
+
+
+def _common(folders: list[str]) -> str:
+    """The deepest folder above all of them.
+
+    >>> _common(["s3://b/data/0101/x=1", "s3://b/data/0110/x=1"]), _common(["/a//b", "/a//b"])
+    ('s3://b/data', '/a//b')
+    """
+    parts = zip(*(folder.split("/") for folder in folders), strict=False)
+    same = itertools.takewhile(lambda part: len(set(part)) == 1, parts)
+    return "/".join(part[0] for part in same)
+
+
+def planned_files(table: Table, plan: RewritePlan) -> dict[int, pa.Table]:
+    """The planned data files of each group as the base snapshot lists them, in the plan's order: that of arrival."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    base = int(plan.base_snapshot_id or 0)
+    wanted = pa.array([file.path for group in plan.groups for file in group.data_files], pa.string())
+    files = pa.concat_tables(
+        [part.filter(pc.is_in(part["file_path"], wanted)) for part in table.files(base)]
+    ).combine_chunks()
+    place = pc.index_in(wanted, files["file_path"].combine_chunks())
+    ordered = files.take(place)
+    ends = itertools.accumulate(group.file_count for group in plan.groups)
+    return {
+        group.group_id: ordered.slice(end - group.file_count, group.file_count)
+        for group, end in zip(plan.groups, ends, strict=True)
+    }

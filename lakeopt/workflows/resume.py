@@ -1,0 +1,38 @@
+"""Go on with a plan that was stopped half-way: which of its groups are done."""
+
+from __future__ import annotations
+
+from lakeopt.config import Settings
+from lakeopt.model.plan import RewritePlan
+from lakeopt.tables.base import Table
+from lakeopt.workflows import journal
+
+
+def groups_committed(table: Table, plan: RewritePlan, settings: Settings) -> set[int]:
+    """Ids of the groups that earlier runs of this plan have committed, each with a snapshot of its own.
+
+    The journal alone does not tell: one whose snapshot was rolled back is to be done again.
+    """
+    if not plan.partial_progress or not plan.groups:
+        return set()
+    found = [
+        event
+        for run in journal.runs(table, settings)
+        if run.plan_id == plan.plan_id
+        for event in run.of("group-committed")
+    ]
+    if not found:
+        return set()
+    kept = _ancestors(table, plan.branch)
+    return {number for event in found if event["snapshot_id"] in kept for number in event["group_ids"]}
+
+
+def _ancestors(table: Table, branch: str) -> set[str]:
+    parents = {row["snapshot_id"]: row["parent_id"] for row in table.view("snapshots").to_pylist()}
+    head = table.snapshot_id(branch)
+    found: set[str] = set()
+    at = str(head) if head is not None else None
+    while at is not None and at in parents:
+        found.add(at)
+        at = parents[at]
+    return found

@@ -1,0 +1,109 @@
+"""Settle what earlier runs left open: commits whose answer was lost, and the files of runs that were killed.
+
+Files go to the mark list, to be swept after the grace by whoever finds that nothing reaches them. They are deleted
+at once only where death is certain (the process of this host is gone), nothing was being committed, and the table
+as it is now does not reach them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lakeopt.config import Settings
+from lakeopt.errors import Unreachable
+from lakeopt.model.manifests import ManifestsPlan
+from lakeopt.model.plan import RewritePlan
+from lakeopt.tables.base import Committer, Table
+from lakeopt.workflows import journal
+from lakeopt.workflows.journal import ENDS, JournalledRun
+from lakeopt.workflows.leases import GRACE, age_of, forget
+from lakeopt.workflows.marks import MarkedFile, mark
+from lakeopt.workflows.state import delete_object
+
+#: Kinds of plans whose runs end with a snapshot of their own.
+_COMMITTING = (RewritePlan.kind, ManifestsPlan.kind)
+
+
+def settle(table: Table, committer: Committer, settings: Settings) -> None:
+    """Add to the journal what can be told now of runs that have no end; mark or delete what they left.
+
+    :raises Unreachable: the journal, the table or its files cannot be read.
+    :raises DataFileError: a manifest is missing or damaged, so that nothing can be said to be unreachable.
+    """
+    for run in journal.runs(table, settings):
+        plan = run.started.get("plan") or {}
+        if run.last["event"] in ENDS or plan.get("kind") not in _COMMITTING:
+            continue
+        if run.status == "running" and age_of(run.newest) <= GRACE:
+            continue
+        _settle(table, committer, settings, run, in_parts=bool(plan.get("partial_progress")))
+
+
+def _settle(table: Table, committer: Committer, settings: Settings, run: JournalledRun, *, in_parts: bool) -> None:
+    pending, log = run.pending_snapshot, run.writer(table)
+    landed: set[int] = set()
+    if pending is not None and committer.find(table, pending):
+        if not in_parts:
+            forget(table, settings, run.token)
+            log.write("committed", snapshot_ids=[str(pending)], settled_later=True)
+            return
+        landed = set(run.of("committing")[-1]["group_ids"])
+        log.write("group-committed", snapshot_id=str(pending), group_ids=sorted(landed), settled_later=True)
+        pending = None
+    certain = run.is_dead and pending is None
+    left: list[MarkedFile] = []
+    if certain or not run.of("marked"):
+        left = _unreachable(table, [*_leavings(table, run, landed), *_of_commit(table, pending)])
+    if certain:
+        for file in left:
+            delete_object(table, file.path)
+    elif left:
+        mark(table, settings, run.plan_id, left)
+    if pending is not None and age_of(run.newest) <= GRACE:
+        if not run.of("marked"):
+            log.write("marked", files=len(left), settled_later=True)
+        return
+    forget(table, settings, run.token)
+    done = "removed" if certain else "marked for the next sweep"
+    reason = "it was killed" if run.is_dead else "nothing was heard of it for longer than the grace"
+    log.write("interrupted", error=f"{reason}; {len(left)} files that it left are {done}", settled_later=True)
+
+
+def _leavings(table: Table, run: JournalledRun, landed: set[int]) -> Iterator[MarkedFile]:
+    """The data files of groups that were not committed, half-written ones too, as storage lists them."""
+    from pyarrow import fs
+
+    done = landed | {number for event in run.of("group-committed") for number in event["group_ids"]}
+    reason = f"written by plan {run.plan_id}, which was {'killed' if run.is_dead else 'given up'}"
+    for event in run.of("staging"):
+        if event["group_id"] in done:
+            continue
+        filesystem, path = table.resolve(event["folder"])
+        try:
+            listed = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
+        except OSError as error:
+            raise Unreachable(f"the data folder cannot be listed: {event['folder']}: {error}") from error
+        for info in listed:
+            if info.is_file and info.base_name.startswith(event["prefix"]):
+                yield MarkedFile(f"{event['folder']}{info.path[len(path) :]}", "data", info.size, reason)
+
+
+def _of_commit(table: Table, snapshot_id: int | None) -> Iterator[MarkedFile]:
+    from lakeopt.tables.iceberg.leavings import commit_leavings
+
+    if snapshot_id is not None:
+        reason = f"written for snapshot {snapshot_id}, which was not committed"
+        for location, kind, size in commit_leavings(table, snapshot_id):
+            yield MarkedFile(location, kind, size, reason)
+
+
+def _unreachable(table: Table, files: list[MarkedFile]) -> list[MarkedFile]:
+    """Those that the table as the catalog has it now does not reach. Their names are given once and never again."""
+    from lakeopt.tables.iceberg.leavings import unreached
+
+    names = unreached(table, {_name(file) for file in files})
+    return [file for file in files if _name(file) in names]
+
+
+def _name(file: MarkedFile) -> str:
+    return file.path.rpartition("/")[2]
