@@ -169,7 +169,7 @@ def record_reader(file_schema: str, what: str) -> Reader:
 
 
 class _Accessor(SchemaPartnerAccessor):
-    """Lets structs, maps and lists be passed over that the schema to read leaves out; pyiceberg's own raises at them."""
+    """Lets structs, maps and lists be passed over that the schema to read leaves out; pyiceberg's own raises."""
 
     def field_partner(self, partner: IcebergType | None, field_id: int, field_name: str) -> IcebergType | None:
         return None if partner is None else super().field_partner(partner, field_id, field_name)
