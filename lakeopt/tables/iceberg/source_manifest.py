@@ -15,7 +15,7 @@ from typing import Any
 
 from pyiceberg.avro.encoder import BinaryEncoder
 from pyiceberg.avro.file import META_SCHEMA, SYNC_SIZE, AvroFileHeader
-from pyiceberg.avro.reader import StructReader
+from pyiceberg.avro.reader import Reader, StructReader
 from pyiceberg.avro.resolver import construct_writer, resolve_reader
 from pyiceberg.io import FileIO, OutputFile
 from pyiceberg.manifest import (
@@ -32,7 +32,15 @@ from pyiceberg.schema import Schema
 from pyiceberg.typedef import TableVersion
 
 from lakeopt.errors import DataFileError
-from lakeopt.tables.iceberg.avro import MAGIC, codec_of, metadata_error, read_blocks, read_header, require_end
+from lakeopt.tables.iceberg.avro import (
+    MAGIC,
+    codec_of,
+    metadata_error,
+    read_blocks,
+    read_header,
+    record_reader,
+    require_end,
+)
 from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
 
 #: Field ids of a manifest entry: its head, and the data file.
@@ -40,6 +48,7 @@ STATUS, SNAPSHOT_ID, SEQUENCE_NUMBER, FILE_SEQUENCE_NUMBER, DATA_FILE = 0, 1, 3,
 _HEAD = {1: {STATUS, SNAPSHOT_ID}, 2: {STATUS, SNAPSHOT_ID, SEQUENCE_NUMBER, FILE_SEQUENCE_NUMBER}}
 _ENTRY_POSITION = {STATUS: 0, SNAPSHOT_ID: 1, SEQUENCE_NUMBER: 2, FILE_SEQUENCE_NUMBER: 3, DATA_FILE: 4}
 _BLOCK = 1000
+_HEAD_BYTES = 4  # of an entry, where it is compressed: its numbers are mostly those of the entry before it
 
 
 @dataclass
@@ -63,9 +72,18 @@ class SourceManifest:
         """The Avro schema as text: manifests of one form may be joined."""
         return str(self.header.meta["avro.schema"])
 
+    def packed_bytes(self) -> int:
+        """About how many bytes its live entries take as :func:`write_copy` writes them, without the header."""
+        codec = codec_of(self.header)
+        sizes = 0
+        for start in range(0, len(self.records), _BLOCK):
+            block = b"".join(self.records[start : start + _BLOCK])
+            sizes += len(codec.compress(block)[0]) if codec else len(block)
+        return sizes + _HEAD_BYTES * len(self.records)
 
-def read_source(io: FileIO, manifest: ManifestFile) -> SourceManifest:
-    """Read a manifest whole.
+
+def read_source(io: FileIO, manifest: ManifestFile, *, heads: bool = False) -> SourceManifest:
+    """Read a manifest whole; with ``heads``, of data files only content, path, format, partition and record count.
 
     :raises DataFileError: it is missing, damaged, or shorter than the manifest list says.
     :raises Unreachable: the storage does not answer.
@@ -73,7 +91,7 @@ def read_source(io: FileIO, manifest: ManifestFile) -> SourceManifest:
     location = manifest.manifest_path
     try:
         with io.new_input(location).open() as stream:
-            source = _decode(stream.read(), manifest)
+            source = _decode(stream.read(), manifest, heads=heads)
     except Exception as error:  # damaged bytes make the decoder raise almost anything
         raise metadata_error("manifest", location, error) from error
     added, existing = manifest.added_files_count, manifest.existing_files_count
@@ -85,20 +103,24 @@ def read_source(io: FileIO, manifest: ManifestFile) -> SourceManifest:
     return source
 
 
-def _decode(content: bytes, manifest: ManifestFile) -> SourceManifest:
+def _decode(content: bytes, manifest: ManifestFile, *, heads: bool) -> SourceManifest:
     decoder = StrictDecoder(content)
     header = read_header(decoder)
     source = SourceManifest(manifest, header, header.get_schema())
-    reader = resolve_reader(
-        source.schema,
-        MANIFEST_ENTRY_SCHEMAS[2],
-        {-1: ManifestEntry, DATA_FILE: DataFile},
-        {STATUS: ManifestEntryStatus, 101: FileFormat, 134: DataFileContent},
-    )
+    reader = record_reader(source.form, "heads") if heads else _whole_reader(source.schema)
     assert isinstance(reader, StructReader)
     for count, block in read_blocks(decoder, header, len(content)):
         _decode_block(source, reader, block, count)
     return source
+
+
+def _whole_reader(schema: Schema) -> Reader:
+    return resolve_reader(
+        schema,
+        MANIFEST_ENTRY_SCHEMAS[2],
+        {-1: ManifestEntry, DATA_FILE: DataFile},
+        {STATUS: ManifestEntryStatus, 101: FileFormat, 134: DataFileContent},
+    )
 
 
 def _decode_block(source: SourceManifest, reader: StructReader, block: bytes, count: int) -> None:
