@@ -122,7 +122,7 @@ class GroupRun:
             removed_delete_files_count=sum(commit.removed_delete_files_count for commit in self.commits),
             bytes_before=sum(group.bytes for group in self.done),
             bytes_after=sum(self.added_bytes),
-            record_count=sum(group.record_count for group in self.done),
+            record_count=sum(proof.record_count for proof in self.proved),
             verification=joined(self.proved),
             groups_done=len(self.done),
             groups_skipped=len(self.plan.skipped) + len(self.skipped),

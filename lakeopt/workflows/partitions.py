@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakeopt.layout.strategies.base import PartitionState, Strategy
@@ -23,13 +24,14 @@ def group_files(
     """File groups to rewrite and partitions to leave alone, as the strategy chooses, from a snapshot's files."""
     groups: list[FileGroup] = []
     skipped: list[SkippedGroup] = []
+    deletes = _DeleteFiles.of(table, base)
     for partition in _partitions(table, base, where, layout):
         files = partition.files
-        reason = _unsafe(files)
+        reason = _unsafe(files) or deletes.unsafe(files)
         if reason is None:
             choice = strategy.choose(partition, target_file_bytes=target, max_group_bytes=MAX_GROUP_BYTES)
             groups += [
-                _group(len(groups) + number, partition, files.take(list(rows)))
+                _group(len(groups) + number, partition, files.take(list(rows)), deletes)
                 for number, rows in enumerate(choice.groups)
             ]
             reason = choice.reason if not choice.groups else None
@@ -37,6 +39,35 @@ def group_files(
             total = sum(files["file_size_in_bytes"].to_pylist())
             skipped.append(SkippedGroup(partition.partition, reason, files.num_rows, total))
     return tuple(groups), tuple(skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class _DeleteFiles:
+    """The delete files of the base, by path: as plans name them, and in which format they are."""
+
+    planned: Mapping[str, PlannedFile]
+    formats: Mapping[str, str]
+
+    @classmethod
+    def of(cls, table: Table, base: int) -> _DeleteFiles:
+        names = ["file_path", "file_size_in_bytes", "record_count", "file_format"]
+        rows = [row for part in table.files(base, content="deletes") for row in part.select(names).to_pylist()]
+        return cls(
+            {r["file_path"]: PlannedFile(r["file_path"], r["file_size_in_bytes"], r["record_count"]) for r in rows},
+            {row["file_path"]: row["file_format"].lower() for row in rows},
+        )
+
+    def applying(self, files: pa.Table) -> tuple[PlannedFile, ...]:
+        """Those that may apply to any of these data files, each once."""
+        import pyarrow.compute as pc
+
+        paths = pc.unique(pc.list_flatten(files["delete_files"])).to_pylist() if self.planned else []
+        return tuple(self.planned[path] for path in paths)
+
+    def unsafe(self, files: pa.Table) -> str | None:
+        """Why the deletes of these data files cannot be applied, or None."""
+        foreign = sorted({form for file in self.applying(files) if (form := self.formats[file.path]) != "parquet"})
+        return f"has {', '.join(foreign)} delete files; only Parquet ones are applied" if foreign else None
 
 
 def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> Iterator[PartitionState]:
@@ -87,9 +118,6 @@ def _unsafe(files: pa.Table) -> str | None:
     foreign = sorted({name for name in files["file_format"].to_pylist() if name.lower() != "parquet"})
     if foreign:
         return f"holds {', '.join(foreign)} files; only Parquet is rewritten"
-    with_deletes = pc.sum(pc.greater(pc.fill_null(pc.list_value_length(files["delete_files"]), 0), 0)).as_py()
-    if with_deletes:
-        return f"delete files apply to {with_deletes} of {files.num_rows} data files; they are not rewritten yet"
     if pc.count_distinct(files["file_path"]).as_py() < files.num_rows:
         return "lists a data file more than once; its rows count as often, and one rewrite cannot replace them all"
     if files["key_metadata"].null_count < files.num_rows:
@@ -97,7 +125,7 @@ def _unsafe(files: pa.Table) -> str | None:
     return None
 
 
-def _group(group_id: int, partition: PartitionState, files: pa.Table) -> FileGroup:
+def _group(group_id: int, partition: PartitionState, files: pa.Table, deletes: _DeleteFiles) -> FileGroup:
     listed = zip(
         files["file_path"].to_pylist(),
         files["file_size_in_bytes"].to_pylist(),
@@ -113,4 +141,5 @@ def _group(group_id: int, partition: PartitionState, files: pa.Table) -> FileGro
         bytes=sum(file.bytes for file in planned),
         record_count=sum(file.record_count for file in planned),
         data_files=planned,
+        delete_files=deletes.applying(files),
     )
