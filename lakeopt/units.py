@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from lakeopt.errors import UsageError
 
@@ -68,3 +69,29 @@ def format_duration(seconds: float) -> str:
             rest = whole % size // lower_size
             return f"{whole // size} {unit}" + (f" {rest} {lower}" if rest else "")
     raise AssertionError(seconds)
+
+
+def parse_moment(text: str, now_ms: int) -> int:
+    """Milliseconds since the epoch of a moment: so long before ``now_ms``, or an ISO 8601 time with its zone.
+
+    >>> parse_moment("5d", 432_000_001), parse_moment("1970-01-01T01:00:00+01:00", 0)
+    (1, 0)
+    """
+    try:
+        return now_ms - round(parse_duration(text) * 1000)
+    except UsageError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"neither a duration nor a time: {text!r}", hint="write 5d, or 2026-11-24T08:00:00+00:00"
+        ) from None
+    if moment.tzinfo is None:
+        raise UsageError(
+            f"the time {text!r} has no zone: it means another moment on every machine",
+            hint=f"write {text.strip()}+00:00 for UTC"
+            if "T" in text or ":" in text
+            else f"write {text}T00:00:00+00:00",
+        )
+    return round(moment.timestamp() * 1000)

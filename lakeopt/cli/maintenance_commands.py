@@ -184,4 +184,4 @@ def _printed(out: Output) -> Output:
     return Output(out.format, out.json, quiet=out.quiet)
 
 
-COMMANDS: tuple[Any, ...] = (remove_orphan_files, restore, rewrite_manifests)
+COMMANDS: tuple[Any, ...] = (expire_snapshots, sweep, remove_orphan_files, restore, rewrite_manifests)

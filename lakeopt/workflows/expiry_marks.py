@@ -1,0 +1,86 @@
+"""Mark what expired snapshots alone had, also for expiries that were killed before they could."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lakeopt.config import Settings
+from lakeopt.errors import DataFileError, WorkFailed
+from lakeopt.model.expiry import ExpiryPlan
+from lakeopt.tables.base import Table
+from lakeopt.workflows.journal import JournalledRun, unfinished
+from lakeopt.workflows.leases import GRACE, age_of
+from lakeopt.workflows.marks import MarkedFile, mark
+
+#: Events after which a run does nothing more, though files of it are still to be marked.
+_LEFT = ("unmarked", "unknown")
+
+
+def mark_dead(
+    before: Table, after: Table, snapshot_ids: Iterable[int], plan_id: str, settings: Settings
+) -> tuple[int, int]:
+    """Mark what these snapshots of ``before`` named and ``after`` does not reach; how many files and bytes.
+
+    ``after`` must be read after the commit that removed them: what writers add meanwhile is seen in it.
+
+    :raises DataFileError: a manifest list or manifest is missing or damaged.
+    """
+    import pyarrow.compute as pc
+
+    from lakeopt.tables.iceberg.dead_files import dead_files
+
+    dead = dead_files(before, snapshot_ids, after)
+    rows = (row for batch in dead.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
+    reason = f"named by expired snapshots alone (plan {plan_id})"
+    count = mark(
+        after, settings, plan_id, (MarkedFile(row["file_path"], row["kind"], row["bytes"], reason) for row in rows)
+    )
+    return count, pc.sum(dead["bytes"]).as_py() or 0
+
+
+def finish_marks(table: Table, settings: Settings) -> None:
+    """Mark what earlier expiries let go and did not mark, because they were killed or never got an answer.
+
+    :raises Unreachable: the journal or the storage cannot be read.
+    """
+    for run in unfinished(table, settings):
+        if (run.started.get("plan") or {}).get("kind") == ExpiryPlan.kind and _is_over(run):
+            _finish(table, settings, run)
+
+
+def _is_over(run: JournalledRun) -> bool:
+    return run.last["event"] in _LEFT or run.is_dead or age_of(run.newest) > GRACE
+
+
+def _finish(table: Table, settings: Settings, run: JournalledRun) -> None:
+    count, size, gone = 0, 0, 0
+    try:
+        for before, snapshot_ids in _attempts(table, run):
+            gone += len(snapshot_ids)
+            more = mark_dead(before, table, snapshot_ids, run.plan_id, settings)
+            count, size = count + more[0], size + more[1]
+    except (DataFileError, WorkFailed) as error:
+        run.writer(table).write("failed", error=f"what it let go cannot be marked: {error}", settled_later=True)
+        return
+    if run.last["event"] == "unknown" and gone == 0 and age_of(run.newest) <= GRACE:
+        return  # the answer was lost; the commit may still come
+    ended = f"it was killed; of its snapshots {gone} had expired, and {count} files ({size} bytes) are marked now"
+    run.writer(table).write("interrupted", error=ended, settled_later=True)
+
+
+def _attempts(table: Table, run: JournalledRun) -> Iterator[tuple[Table, list[int]]]:
+    """The table before each attempt, and those snapshots of the attempt that are gone now."""
+    from lakeopt.tables.iceberg.expiry_commit import Expiry, require_refs
+    from lakeopt.tables.iceberg.past_metadata import table_at
+    from lakeopt.tables.iceberg.retention_facts import snapshot_facts
+
+    present = {one.snapshot_id for one in snapshot_facts(table)}
+    seen: set[int] = set()
+    for event in reversed(run.of("expiring")):
+        planned = [int(one) for one in event["expiring"]]
+        gone = [one for one in planned if one not in present and one not in seen]
+        if gone:
+            before = table_at(table, event["metadata_location"])
+            require_refs(before, table, Expiry(tuple(planned), tuple(event["refs"])))
+            seen.update(gone)
+            yield before, gone
