@@ -14,7 +14,7 @@ have been committed, until a later run settles it (:mod:`lakeopt.workflows.settl
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,7 +24,7 @@ from lakeopt.config import Settings
 from lakeopt.model.serde import Document, to_data
 from lakeopt.tables.base import Table
 from lakeopt.workflows.processes import has_ended, process_identity
-from lakeopt.workflows.state import read_objects, state_location, write_object
+from lakeopt.workflows.state import object_names, read_object, read_objects, state_location, write_object
 
 #: Events after which a run does nothing more, and nothing is left to be found out.
 ENDS = ("committed", "failed", "interrupted", "nothing-to-do")
@@ -67,7 +67,7 @@ def new_token() -> str:
 def start(table: Table, plan: Planned, command: str, settings: Settings, *, token: str | None = None) -> JournalWriter:
     """Begin a run of a plan; the events of earlier runs of it are numbered before its own."""
     location = f"{folder(table, settings)}/{plan.plan_id}"
-    writer = JournalWriter(table, location, token or new_token(), count=len(read_objects(table, location)))
+    writer = JournalWriter(table, location, token or new_token(), count=len(object_names(table, location)))
     writer.write("started", command=command, plan=to_data(plan), process=process_identity())
     return writer
 
@@ -143,17 +143,39 @@ class JournalledRun:
 
     def writer(self, table: Table) -> JournalWriter:
         """To add what a later run found out about this one."""
-        return JournalWriter(table, self.location, self.token, count=len(read_objects(table, self.location)))
+        return JournalWriter(table, self.location, self.token, count=len(object_names(table, self.location)))
 
 
-def runs(table: Table, settings: Settings) -> list[JournalledRun]:
-    """All runs that the journal knows, in the order in which they were begun."""
+def runs(table: Table, settings: Settings, plan_id: str | None = None) -> list[JournalledRun]:
+    """The runs that the journal knows, of all plans or of one, in the order in which they were begun."""
     base = folder(table, settings)
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for path, event in read_objects(table, base):
-        found.setdefault((path.split("/")[0], event.get("run", "")), []).append(event)
+    for path, event in read_objects(table, base if plan_id is None else f"{base}/{plan_id}"):
+        found.setdefault((plan_id or path.split("/")[0], event.get("run", "")), []).append(event)
     made = [JournalledRun(plan, token, f"{base}/{plan}", events) for (plan, token), events in found.items()]
     return sorted(made, key=lambda run: (run.started["at"], run.plan_id, run.token))
+
+
+def unfinished(table: Table, settings: Settings) -> Iterator[JournalledRun]:
+    """Runs whose events have no end; the names of the journal's objects alone tell those that have one.
+
+    :raises Unreachable: the state directory cannot be read.
+    """
+    base = folder(table, settings)
+    names: dict[tuple[str, str], list[str]] = {}
+    ended: set[tuple[str, str]] = set()
+    for name in object_names(table, base):
+        plan_id, _, rest = name.removesuffix(".json").partition("/")
+        _, _, rest = rest.partition("-")
+        token, _, event = rest.partition("-")
+        names.setdefault((plan_id, token), []).append(name)
+        if event in ENDS:
+            ended.add((plan_id, token))
+    for (plan_id, token), own in sorted(names.items()):
+        read = (read_object(table, f"{base}/{name}") for name in own if (plan_id, token) not in ended)
+        events = [event for event in read if event is not None]
+        if events:
+            yield JournalledRun(plan_id, token, f"{base}/{plan_id}", events)
 
 
 def by_plan(found: Iterable[JournalledRun]) -> dict[str, list[JournalledRun]]:

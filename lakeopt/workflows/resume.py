@@ -5,7 +5,7 @@ from __future__ import annotations
 from lakeopt.config import Settings
 from lakeopt.model.plan import RewritePlan
 from lakeopt.tables.base import Table
-from lakeopt.workflows import journal
+from lakeopt.workflows.journal import runs
 
 
 def groups_committed(table: Table, plan: RewritePlan, settings: Settings) -> set[int]:
@@ -15,12 +15,7 @@ def groups_committed(table: Table, plan: RewritePlan, settings: Settings) -> set
     """
     if not plan.partial_progress or not plan.groups:
         return set()
-    found = [
-        event
-        for run in journal.runs(table, settings)
-        if run.plan_id == plan.plan_id
-        for event in run.of("group-committed")
-    ]
+    found = [event for run in runs(table, settings, plan.plan_id) for event in run.of("group-committed")]
     if not found:
         return set()
     kept = _ancestors(table, plan.branch)

@@ -14,8 +14,7 @@ from lakeopt.errors import Unreachable
 from lakeopt.model.manifests import ManifestsPlan
 from lakeopt.model.plan import RewritePlan
 from lakeopt.tables.base import Committer, Table
-from lakeopt.workflows import journal
-from lakeopt.workflows.journal import ENDS, JournalledRun
+from lakeopt.workflows.journal import JournalledRun, unfinished
 from lakeopt.workflows.leases import GRACE, age_of, forget
 from lakeopt.workflows.marks import MarkedFile, mark
 from lakeopt.workflows.state import delete_object
@@ -30,9 +29,9 @@ def settle(table: Table, committer: Committer, settings: Settings) -> None:
     :raises Unreachable: the journal, the table or its files cannot be read.
     :raises DataFileError: a manifest is missing or damaged, so that nothing can be said to be unreachable.
     """
-    for run in journal.runs(table, settings):
+    for run in unfinished(table, settings):
         plan = run.started.get("plan") or {}
-        if run.last["event"] in ENDS or plan.get("kind") not in _COMMITTING:
+        if plan.get("kind") not in _COMMITTING:
             continue
         if run.status == "running" and age_of(run.newest) <= GRACE:
             continue
