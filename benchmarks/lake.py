@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -37,9 +38,9 @@ def landed(folder: Path, dataset: ModuleType, scale: float, files: int) -> Table
     return catalog.load_table(identifier)
 
 
-def rolled_back(table: Table, snapshot_id: int) -> Table:
-    """The table as it was at a snapshot, and the files of later snapshots removed."""
-    kept = _paths(table, snapshot_id)
+def rolled_back(table: Table, snapshot_id: int, *, keep: Sequence[int] = ()) -> Table:
+    """The table as it was at a snapshot, and the files of later snapshots removed; those of ``keep`` stay."""
+    kept = set[str]().union(*(_paths(table, number) for number in (snapshot_id, *keep)))
     fresh = table.refresh()
     dead = _paths(fresh, None) - kept
     fresh.manage_snapshots().set_current_snapshot(snapshot_id).commit()
