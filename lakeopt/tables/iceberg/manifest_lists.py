@@ -43,15 +43,24 @@ def read_history(io: FileIO, snapshots: Iterable[Snapshot]) -> History:
     """
     ordered = sorted(snapshots, key=lambda one: (one.sequence_number or 0, one.timestamp_ms))
     history, decoder = History(), _ListDecoder()
+    filled = {_location(snapshot) for snapshot in ordered if _holds_files(snapshot)}
     for location, content in _contents(io, [_location(snapshot) for snapshot in ordered]):
         try:
             found = decoder.new_records(content)
+            if location in filled and decoder.is_empty:
+                raise ValueError("it is empty, though its snapshot has files")
         except Exception as error:  # damaged bytes make the decoder raise almost anything
             raise metadata_error("manifest list", location, error) from error
         history.list_bytes[location] = len(content)
         for manifest in found:
             history.manifests.setdefault(manifest.manifest_path, manifest)
     return history
+
+
+def _holds_files(snapshot: Snapshot) -> bool:
+    """Whether its summary says that it has files: a list that is cut behind its header looks like an empty one."""
+    total = snapshot.summary.additional_properties.get("total-data-files", "0") if snapshot.summary else "0"
+    return total not in ("", "0")
 
 
 def _location(snapshot: Snapshot) -> str:
@@ -93,6 +102,11 @@ class _ListDecoder:
         self._schema = ""
         self._body = b""
         self._lengths: list[int] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the last list had no records."""
+        return not self._lengths
 
     def new_records(self, content: bytes) -> list[ManifestFile]:
         """Records before the part that the list shares with the one before.
