@@ -46,7 +46,7 @@ def remove_orphan_files(
     found = find_orphan_files(
         table, older_than=older_than, no_concurrent_writers=no_concurrent_writers, settings=settings
     )
-    return quarantine_orphan_files(found, settings=settings)
+    return quarantine_orphan_files(found, None if isinstance(table, str) else table, settings=settings)
 
 
 def find_orphan_files(
@@ -93,10 +93,13 @@ def find_orphan_files(
     return _plan(reach.table, candidates, older_than, young_after)
 
 
-def quarantine_orphan_files(plan: OrphanPlan, *, settings: Settings | None = None) -> OrphanResult:
+def quarantine_orphan_files(
+    plan: OrphanPlan, table: Table | None = None, *, settings: Settings | None = None
+) -> OrphanResult:
     """Move the orphans of a plan to the quarantine, each only if it is as it was listed and nothing reaches it now.
 
     A crash at any instant leaves each file in its place or in the quarantine, with a manifest that says where it was.
+    ``table`` is the plan's table where it is open already.
 
     :raises Refused: another table has come to the location.
     :raises StalePlan: the table was replaced since the plan was made.
@@ -108,7 +111,7 @@ def quarantine_orphan_files(plan: OrphanPlan, *, settings: Settings | None = Non
 
     started = time.perf_counter()
     settings = settings or load_settings()
-    table = open_table(plan.table, settings)
+    table = open_table(plan.table, settings) if table is None else table.refresh()
     if (table.uuid, table.location) != (plan.table_uuid, plan.location):
         raise StalePlan(f"{plan.table} is another table now, or has another location", hint="look for orphans again")
     _require_own_files(table)

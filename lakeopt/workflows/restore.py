@@ -23,7 +23,8 @@ _QUARANTINES = (_ORPHANS, "sweep_plan")
 def restore(table: str | Table, plan: str, *, settings: Settings | None = None) -> RestoreResult:
     """Undo the plan of that id (see :func:`plan_restore`): bring its files back, or the state before its rewrite."""
     settings = settings or load_settings()
-    return carry_out_restore(plan_restore(table, plan, settings=settings), settings=settings)
+    opened = None if isinstance(table, str) else table
+    return carry_out_restore(plan_restore(table, plan, settings=settings), opened, settings=settings)
 
 
 def plan_restore(table: str | Table, plan: str, *, settings: Settings | None = None) -> RestorePlan:
@@ -60,11 +61,16 @@ def plan_restore(table: str | Table, plan: str, *, settings: Settings | None = N
     )
 
 
-def carry_out_restore(plan: RestorePlan, *, settings: Settings | None = None) -> RestoreResult:
-    """Bring back what a plan says. Files never go over others; what cannot be brought back is counted as failed."""
+def carry_out_restore(
+    plan: RestorePlan, table: Table | None = None, *, settings: Settings | None = None
+) -> RestoreResult:
+    """Bring back what a plan says. Files never go over others; what cannot be brought back is counted as failed.
+
+    ``table`` is the plan's table where it is open already.
+    """
     started = time.perf_counter()
     settings = settings or load_settings()
-    table = _opened(plan.table, settings)
+    table = _opened(plan.table if table is None else table, settings)
     if table.uuid != plan.table_uuid:
         raise StalePlan(f"{plan.table} is another table now", hint="plan the restore again")
     log = journal.start(table, plan, "restore", settings)
