@@ -163,7 +163,7 @@ def expired(table: Table, settings: Settings, grace_seconds: float, now: datetim
 
 def running(table: Table, settings: Settings) -> set[str]:
     """Plans that may still be carried out: their manifests stay, since more of their files may yet come."""
-    return {run.plan_id for run in journal.runs(table, settings) if run.status == "running"}
+    return {run.plan_id for run in journal.unfinished(table, settings) if run.status == "running"}
 
 
 def delete(table: Table, chunk: Chunk, reached: set[str]) -> Moved:

@@ -244,7 +244,7 @@ def _keep_what_is_ours(
 
     candidates.keep_where(r"(?:^|/)version-hint\.text$", rules.HINT)
     candidates.keep_where(f"(?:^|/){STATE_FOLDER}/", rules.STATE)
-    alive = [run.plan_id for run in journal.runs(table, settings) if run.status in ("running", "unknown")]
+    alive = [run.plan_id for run in journal.unfinished(table, settings) if run.status in ("running", "unknown")]
     candidates.keep_of_plans(alive)
     for paths in _marked_paths(table, settings):
         own, _ = folder.inside(pa.array(paths, pa.string()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakeopt.config import Settings, load_settings
-from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, UnknownName
+from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, UnknownName, UsageError
 from lakeopt.model.orphans import RestorePlan, RestoreResult
 from lakeopt.tables.base import Table
 from lakeopt.workflows import journal, quarantine
 
 _ORPHANS = "orphan_plan"
+_PLAN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
 #: Plans whose files may lie in the quarantine, even if none is left there.
 _QUARANTINES = (_ORPHANS, "sweep_plan")
 
@@ -36,17 +38,19 @@ def plan_restore(table: str | Table, plan: str, *, settings: Settings | None = N
     """
     settings = settings or load_settings()
     opened = _opened(table, settings)
-    runs = journal.by_plan(journal.runs(opened, settings))
-    chunks = list(quarantine.chunks(opened, settings, plan)) if plan else []
-    if plan not in runs and not chunks:
-        raise UnknownName(f"plan of {opened.identifier}", plan, runs)
-    undone: Mapping[str, Any] = (runs[plan][0].started.get("plan") or {}) if plan in runs else {}
+    _require_plan_id(plan)
+    runs = journal.runs(opened, settings, plan)
+    chunks = list(quarantine.chunks(opened, settings, plan))
+    if not runs and not chunks:
+        known = (run.plan_id for run in journal.runs(opened, settings))
+        raise UnknownName(f"plan of {opened.identifier}", plan, known)
+    undone: Mapping[str, Any] = (runs[0].started.get("plan") or {}) if runs else {}
     kind = str(undone.get("kind", _ORPHANS))
     files = [one.file.bytes for chunk in chunks for one in chunk.files]
     branch, snapshot_id = None, None
     if not chunks and kind not in _QUARANTINES:
         branch = str(undone.get("branch", "main"))
-        snapshot_id = str(_roll_back(opened, plan, kind, runs[plan], branch, act=False))
+        snapshot_id = str(_roll_back(opened, plan, kind, runs, branch, act=False))
     return RestorePlan(
         plan_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -79,7 +83,7 @@ def carry_out_restore(
         if plan.snapshot_id is None:
             moved = _bring_back(table, settings, plan.undone_plan_id)
         else:
-            runs = journal.by_plan(journal.runs(table, settings))[plan.undone_plan_id]
+            runs = journal.runs(table, settings, plan.undone_plan_id)
             branch = plan.branch or "main"
             snapshot_id = str(_roll_back(table, plan.undone_plan_id, plan.undone_kind, runs, branch, act=True))
         result = RestoreResult(
@@ -108,6 +112,12 @@ def _opened(table: str | Table, settings: Settings) -> Table:
     from lakeopt.tables.open import open_table
 
     return open_table(table, settings) if isinstance(table, str) else table
+
+
+def _require_plan_id(plan: str) -> None:
+    """An id is a plain name: anything else would lead out of the table's folders."""
+    if not _PLAN_ID.fullmatch(plan):
+        raise UsageError(f"{plan!r} is no plan id", hint="lakeopt history TABLE lists them")
 
 
 def _bring_back(table: Table, settings: Settings, plan_id: str) -> quarantine.Moved:
