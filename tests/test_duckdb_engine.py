@@ -230,12 +230,12 @@ def test_what_this_engine_cannot_serve_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", table(schema, id=[1], tags=[["x"]]))
     plain = scan_of(schema, [path])
     vector = scan_of(schema, [path], deletes=[deletion_vector(tmp_path / "d.puffin", path, [0])])
-    remote = Scan(schema, plain.files, lambda _: (fs._MockFileSystem(), "a.parquet"))
+    away = Scan(schema, plain.files, lambda _: (fs._MockFileSystem(), "a.parquet"))
     bare = write(tmp_path / "bare.parquet", pa.table({"id": [1]}))
     required = pa.schema([ID, field("r", pa.int32(), 9, nullable=False)])
     for scan, sort, error, text in (
         (vector, [], Refused, "deletion vectors"),
-        (remote, [], Refused, "local disk"),
+        (away, [], DataFileError, "missing: .*a.parquet"),
         (scan_of(schema, [bare]), [], Refused, "no field ids"),
         (plain, [("tags", True, True)], UsageError, "'tags' cannot be sorted by"),
         (plain, [("idd", True, True)], UnknownName, "'idd'"),

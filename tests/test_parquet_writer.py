@@ -20,7 +20,7 @@ from pyarrow import fs
 from scans import field
 from values import tables
 
-from lakeopt.errors import DataFileError, NoSpace, Refused, UsageError
+from lakeopt.errors import DataFileError, NoSpace, UsageError
 from lakeopt.model.scan import WriterOptions
 from lakeopt.parquet.conform import file_schema
 from lakeopt.parquet.sizing import Sizing
@@ -295,11 +295,6 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     nested = pa.schema([field("l", pa.list_(field("element", pa.int32(), 2)), 1)])
     with pytest.raises(UsageError, match="cannot be sorted by"):
         open_writer(tmp_path, schema=nested, sort=[("l", True, True)])
-    writer = RollingWriter(
-        SCHEMA, WriterOptions(), target_file_bytes=1, locate=str, resolve=lambda _: (fs._MockFileSystem(), "x")
-    )
-    with pytest.raises(Refused, match="local disks only"):
-        _write_all(writer, rows(10))
 
 
 @given(st.binary(max_size=40))

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from pyarrow import fs
 
+#: What pyarrow says before the reason that an S3 server, or the way to it, gave.
+_STORE_ERROR = "AWS Error"
+
 Resolve = Callable[[str], "tuple[fs.FileSystem, str]"]
 
 
@@ -37,8 +40,21 @@ def data_file_error(location: str, error: BaseException) -> LakeoptError:
         return DataFileError(f"data file is missing: {location}", hint="restore the file, or roll the table back")
     if isinstance(error, PermissionError):
         return Unreachable(f"data file may not be read: {location}", hint="check the permissions of this user")
+    if away := unreachable(location, error):
+        return away
     reason = first_line(error)
     return DataFileError(f"data file cannot be read: {location}: {reason}", hint="the file is damaged or not Parquet")
+
+
+def unreachable(location: str, error: BaseException) -> Unreachable | None:
+    """The error for an object store that answered with a refusal, or not at all; None for another kind of error."""
+    text = first_line(error)
+    if not isinstance(error, OSError) or _STORE_ERROR not in text:
+        return None
+    reason = text[text.index(_STORE_ERROR) + len(_STORE_ERROR) :].strip()
+    return Unreachable(
+        f"storage does not answer for {location}: {reason}", hint="is it up, and are endpoint and credentials right?"
+    )
 
 
 def sample_positions(total: int, limit: int | None) -> Sequence[int]:

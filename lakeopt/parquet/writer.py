@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,16 +13,14 @@ from typing import IO
 import pyarrow as pa
 from pyarrow import fs
 
-from lakeopt.errors import NoSpace, Refused
 from lakeopt.model.scan import WriterOptions, staged_schema
 from lakeopt.parquet.conform import conform, file_schema
 from lakeopt.parquet.dictionaries import DictionaryChoice, compact
 from lakeopt.parquet.encode import SortKey, encode, nan_counts
 from lakeopt.parquet.order import OrderCheck
+from lakeopt.parquet.output_file import create, disk_errors, remove
 from lakeopt.parquet.sizing import Sizing
 from lakeopt.parquet.stitch import EncodedRowGroup, StitchedFile
-
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,7 @@ class RollingWriter:
         self._last: pa.RecordBatch | None = None
         self._encoding: deque[tuple[int, int, Future[_Encoded]]] = deque()
         self._file: _OutputFile | None = None
-        self._paths: list[str] = []
+        self._made: list[tuple[fs.FileSystem, str]] = []
         self._staged: list[dict[str, object]] = []
 
     def __enter__(self) -> RollingWriter:
@@ -125,9 +121,10 @@ class RollingWriter:
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.sink.close()
-        for path in self._paths:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(path)
+        for filesystem, path in self._made:
+            # What led here is to be told; a file that cannot be removed now is an orphan, and is found as one.
+            with contextlib.suppress(OSError):
+                remove(filesystem, path)
 
     def _row_limit(self) -> int:
         by_bytes = self._options.row_group_bytes * self._seen_rows // max(self._seen_bytes, 1)
@@ -197,8 +194,9 @@ class RollingWriter:
         if self._file is not None and self._file.number != number:
             self._close_file()
         file = self._file or self._open_file(number)
-        with _disk_errors(file.location):
+        with disk_errors(file.location):
             file.stitched.append(encoded.part)
+            file.sink.flush()  # an object store is sent parts in the background: no more than a row group is on its way
         file.in_order &= encoded.in_order
         file.nans.update(encoded.nans)
         self._progress(rows)
@@ -206,12 +204,9 @@ class RollingWriter:
     def _open_file(self, number: int) -> _OutputFile:
         location = self._locate(number)
         filesystem, path = self._resolve(location)
-        if not isinstance(filesystem, fs.LocalFileSystem):
-            raise Refused(f"files can be written to local disks only, not to {location}")
-        with _disk_errors(location):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            sink = open(path, "xb")  # noqa: SIM115 (closed by _close_file or abort)
-            self._paths.append(path)
+        with disk_errors(location):
+            sink = create(filesystem, path)
+            self._made.append((filesystem, path))
             self._file = _OutputFile(number, location, path, sink, StitchedFile(sink))
         return self._file
 
@@ -219,7 +214,7 @@ class RollingWriter:
         if self._file is None:
             return
         file = self._file
-        with _disk_errors(file.location):
+        with disk_errors(file.location):
             size = file.stitched.finish(self._metadata)
             file.sink.close()
         self._file = None
@@ -232,13 +227,3 @@ class RollingWriter:
                 "nan_value_counts": sorted(file.nans.items()),
             }
         )
-
-
-@contextlib.contextmanager
-def _disk_errors(location: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL_DISK:
-            raise NoSpace(f"no space left while writing {location}", hint="free disk space and run it again") from error
-        raise

@@ -59,7 +59,8 @@ def write_object(table: Table, location: str, value: Mapping[str, Any]) -> None:
     local = isinstance(filesystem, fs.LocalFileSystem)
     part = f"{path}.part" if local else path
     try:
-        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+        if local:  # object stores have no folders, and would be given empty objects that stand for them
+            filesystem.create_dir(path.rpartition("/")[0], recursive=True)
         with filesystem.open_output_stream(part) as sink:
             sink.write(json.dumps(value, ensure_ascii=False).encode())
         if local:

@@ -28,7 +28,7 @@ UNPROVED = {("hive", "s3"): "a Hive metastore on S3 is unproved: it needs an s3a
 def _pairs() -> list[Any]:
     found = []
     for catalog in ("sqlite", "postgres", "rest", "hive"):
-        for store in ("local",):
+        for store in ("local", "s3"):
             marks: list[Any] = [pytest.mark.service(SERVICES[name]) for name in (catalog, store) if name in SERVICES]
             if (catalog, store) in UNPROVED:
                 marks.append(pytest.mark.skip(reason=UNPROVED[catalog, store]))

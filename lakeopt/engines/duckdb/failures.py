@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lakeopt.engines.duckdb.remote_files import parquet_source
 from lakeopt.errors import DataFileError, LakeoptError, NoSpace, WorkFailed
 from lakeopt.parquet.footers import data_file_error
 from lakeopt.units import format_size
@@ -45,7 +46,7 @@ def _damaged(paths: Mapping[str, str]) -> DataFileError | LakeoptError | None:
     """The first file that cannot be read from end to end, if any."""
     for location, path in paths.items():
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(parquet_source(path)) as file:
                 for _ in file.iter_batches(use_threads=False):
                     pass
         except (pa.ArrowException, OSError) as error:

@@ -1,30 +1,31 @@
-"""Where the files of a scan lie on this machine, and which of them this engine cannot read."""
+"""Under which paths the files of a scan are read, and which of them this engine cannot read."""
 
 from __future__ import annotations
 
+from lakeopt.engines.duckdb.remote_files import RemotePath
 from lakeopt.errors import DataFileError, Refused
 from lakeopt.model.scan import DATA, Scan
 
 
-def local_paths(scan: Scan) -> dict[str, str]:
-    """Local path of each data file.
+def local_paths(scan: Scan, *, remote: bool = False) -> dict[str, str]:
+    """Local path of each data file; where ``remote`` is allowed, a :class:`RemotePath` of one that is remote.
 
-    :raises Refused: a file that this engine cannot read: remote, or not Parquet.
+    :raises Refused: a file that this engine cannot read: remote where that is not allowed, or not Parquet.
     """
     paths = {}
     for row in scan.files.select(["content", "file_path", "file_format"]).to_pylist():
         location = row["file_path"]
         if row["content"] != DATA or row["file_format"].upper() != "PARQUET":
             raise Refused(f"not a Parquet data file: {location}")
-        paths[location] = _local(scan, location, "data file")
+        paths[location] = _path(scan, location, remote)
     return paths
 
 
 def local_delete_paths(scan: Scan) -> dict[str, str]:
-    """Local path of each delete file that a data file of the scan names.
+    """Path of each delete file that a data file of the scan names; a :class:`RemotePath` of one that is remote.
 
     :raises DataFileError: one is named that the scan does not hold.
-    :raises Refused: one that this engine cannot read: remote, a deletion vector, or not Parquet.
+    :raises Refused: one that this engine cannot read: a deletion vector, or not Parquet.
     """
     import pyarrow.compute as pc
 
@@ -38,14 +39,16 @@ def local_delete_paths(scan: Scan) -> dict[str, str]:
         if formats[location] != "PARQUET":
             kind = "deletion vectors" if formats[location] == "PUFFIN" else f"{formats[location]} delete files"
             raise Refused(f"{kind} are not applied here: {location}", hint="compact the deletes with another engine")
-        paths[location] = _local(scan, location, "delete file")
+        paths[location] = _path(scan, location, remote=True)
     return paths
 
 
-def _local(scan: Scan, location: str, what: str) -> str:
+def _path(scan: Scan, location: str, remote: bool) -> str:
     from pyarrow import fs
 
     filesystem, path = scan.resolve(location)
-    if not isinstance(filesystem, fs.LocalFileSystem):
-        raise Refused(f"{what} is not on a local disk: {location}", hint="this engine reads local files only")
-    return path
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return path
+    if not remote:
+        raise Refused(f"data file is not on a local disk: {location}", hint="queries are timed on local files only")
+    return RemotePath(location, filesystem, path)

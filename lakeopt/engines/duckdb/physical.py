@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakeopt.engines.duckdb.connection import file_literal
+from lakeopt.engines.duckdb.remote_files import parquet_source
 from lakeopt.errors import DataFileError, Refused
 from lakeopt.model.scan import FIELD_ID, Scan
 from lakeopt.parquet.footers import data_file_error
@@ -136,7 +137,7 @@ def _alike(
 
 def _open(location: str, path: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, memory_map=False, coerce_int96_timestamp_unit="us")
+        return pq.ParquetFile(parquet_source(path), memory_map=False, coerce_int96_timestamp_unit="us")
     except (pa.ArrowInvalid, OSError) as error:
         raise data_file_error(location, error) from error
 

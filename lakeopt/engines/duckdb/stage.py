@@ -8,6 +8,7 @@ import os
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import fs
 
 from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide, held_bytes
 from lakeopt.engines.duckdb.connection import LEAST_MEMORY_BYTES, connect
@@ -19,6 +20,7 @@ from lakeopt.engines.duckdb.local_files import local_delete_paths, local_paths
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
 from lakeopt.engines.duckdb.projection import order_by, query
 from lakeopt.engines.duckdb.remaining import remaining
+from lakeopt.engines.duckdb.remote_files import serve
 from lakeopt.errors import DataFileError
 from lakeopt.model.scan import StageRequest, staged_schema
 from lakeopt.parquet.writer import RollingWriter
@@ -31,18 +33,20 @@ OUTPUT_FACTOR = 1.2
 @interruptible()
 def stage(request: StageRequest) -> pa.Table:
     """Stage one group; see :meth:`lakeopt.engines.base.Engine.stage`."""
-    paths = local_paths(request.scan)
+    paths = local_paths(request.scan, remote=True)
     order_by(request.scan.schema, request.sort)
     if not paths:
         return staged_schema().empty_table()
     deletes = local_delete_paths(request.scan)
     try:
         with _connect(request, LEAST_MEMORY_BYTES) as connection:
+            serve(connection, paths.values())
             groups = physical_groups(request.scan, paths, connection)
         decoded = sum(group.decoded_bytes for group in groups)
         budget = divide(request.memory_bytes, request.threads, request.writer.row_group_bytes, decoded, held_bytes())
         _check_disk(request, decoded, budget)
         with _connect(request, budget.duckdb_bytes) as connection:
+            serve(connection, [*paths.values(), *deletes.values()])
             deleted = find_deleted(request.scan, groups, deletes, connection) if deletes else 0
             return _write(request, groups, budget, connection, deleted)
     except (duckdb.Error, QueryFailed) as error:
@@ -67,9 +71,12 @@ def _connect(request: StageRequest, memory_bytes: int) -> duckdb.DuckDBPyConnect
 
 def _check_disk(request: StageRequest, decoded: int, budget: Budget) -> None:
     stored = pc.sum(request.scan.files.column("file_size_in_bytes")).as_py()
-    _, output = request.scan.resolve(request.locate(0))
+    filesystem, output = request.scan.resolve(request.locate(0))
     spill = max(0, int(decoded * SPILL_FACTOR) - budget.duckdb_bytes) if request.sort else 0
-    check_disk(os.path.dirname(output), int(stored * OUTPUT_FACTOR), request.temp_dir, spill)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        check_disk(os.path.dirname(output), int(stored * OUTPUT_FACTOR), request.temp_dir, spill)
+    else:  # an object store takes what it is given
+        check_disk(request.temp_dir, 0, request.temp_dir, spill)
 
 
 def _write(
