@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 #: Bin-packed groups hold at most this many bytes on disk (Iceberg's own default for rewrites).
 MAX_GROUP_BYTES = 100 * 1024**3
+#: Columns of a file list that say what is in a file, not what is to be done with it.
+_METRICS = (
+    *("column_sizes", "value_counts", "null_value_counts", "nan_value_counts"),
+    *("lower_bounds", "upper_bounds", "split_offsets"),
+)
 
 
 def group_files(
@@ -74,13 +79,15 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
     """The live data files of the base, one partition of one spec at a time, in order of arrival."""
     import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     from lakeopt.analysis.overlap import key_depths
     from lakeopt.model.scan import files_schema
 
-    files = pa.concat_tables([files_schema().empty_table(), *table.files(base, where=where)])
-    files = files.sort_by(
-        [(name, "ascending") for name in ("spec_id", "partition", "data_sequence_number", "snapshot_id", "file_path")]
+    # Only a sort key is judged by metrics, and only until its depths are known: they are most of the list's memory.
+    unneeded = _METRICS if not layout.columns else ("column_sizes", "split_offsets")
+    files = pa.concat_tables(
+        part.drop_columns(unneeded) for part in (files_schema().empty_table(), *table.files(base, where=where))
     )
     if not files.num_rows:
         return
@@ -97,6 +104,10 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
         excess = depths.excess
     else:
         excess = np.zeros(files.num_rows, dtype=np.int64)
+    files = files.select([name for name in files.column_names if name not in _METRICS])
+    arrival = ("spec_id", "partition", "data_sequence_number", "snapshot_id", "file_path")
+    order = pc.sort_indices(files, sort_keys=[(name, "ascending") for name in arrival])
+    files, excess = files.take(order).combine_chunks(), excess[np.asarray(order)]
     written_so = np.asarray(files["sort_order_id"].fill_null(-1)) == (-1 if order_id is None else order_id)
     in_order = written_so & (order_id is not None)
     keys = list(zip(files["spec_id"].to_pylist(), files["partition"].to_pylist(), strict=True))
