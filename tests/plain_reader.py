@@ -6,7 +6,7 @@ pyiceberg cannot apply equality deletes, and lakeopt's reader must not prove its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,18 +14,25 @@ from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntry
 from pyiceberg.table import Table
 
 
-def entries_of(table: Table, branch: str = "main") -> list[ManifestEntry]:
-    """Live entries, of data and delete files, at the head of a branch."""
-    snapshot = table.snapshot_by_name(branch)
+def entries_of(table: Table, ref: str = "main") -> list[ManifestEntry]:
+    """Live entries, of data and delete files, at the head of a branch or at a tag."""
+    snapshot = table.snapshot_by_name(ref)
     manifests = snapshot.manifests(table.io) if snapshot else ()
     return [entry for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io)]
 
 
-def read_rows(table: Table, branch: str = "main") -> list[dict[str, Any]]:
-    """All rows, by the names of the current schema."""
-    names = {field.field_id: field.name for field in table.schema().fields}
+class LiveRow(NamedTuple):
+    """A row that no delete takes away, with its values by field id."""
+
+    file: DataFile
+    position: int
+    values: dict[int, Any]
+
+
+def live_rows(table: Table, ref: str = "main") -> list[LiveRow]:
+    """All rows at the head of a branch or at a tag, and where they lie."""
     everywhere = {number for number, spec in table.specs().items() if spec.is_unpartitioned()}
-    entries = entries_of(table, branch)
+    entries = entries_of(table, ref)
     deletes = [_Delete(table, entry) for entry in entries if entry.data_file.content != DataFileContent.DATA]
     rows = []
     for entry in entries:
@@ -33,13 +40,19 @@ def read_rows(table: Table, branch: str = "main") -> list[dict[str, Any]]:
             applied = [delete for delete in deletes if delete.may_apply(entry, everywhere)]
             for position, row in enumerate(_by_id(_read(table, entry.data_file))):
                 if not any(delete.deletes(entry.data_file.file_path, position, row) for delete in applied):
-                    rows.append({name: row.get(number) for number, name in names.items()})
+                    rows.append(LiveRow(entry.data_file, position, row))
     return rows
 
 
-def read_ids(table: Table, branch: str = "main") -> list[int]:
+def read_rows(table: Table, ref: str = "main") -> list[dict[str, Any]]:
+    """All rows, by the names of the current schema."""
+    names = {field.field_id: field.name for field in table.schema().fields}
+    return [{name: row.values.get(number) for number, name in names.items()} for row in live_rows(table, ref)]
+
+
+def read_ids(table: Table, ref: str = "main") -> list[int]:
     """The column ``id``, sorted."""
-    return sorted(row["id"] for row in read_rows(table, branch))
+    return sorted(row["id"] for row in read_rows(table, ref))
 
 
 class _Delete:

@@ -127,6 +127,18 @@ def test_a_position_delete_file_without_exact_bounds_stays_while_its_partition_h
     assert read_ids(lake.load("db.t")) == sorted(set(range(40)) - {3} | {100})
 
 
+def test_a_position_delete_file_cannot_name_the_files_that_come(lake: Lake, table: Table) -> None:
+    """By its bounds and sequence number it might apply to them; but it is older than their names."""
+    first, second, *_ = files_of(table)
+    deletes = lake.position_deletes(table, {first.file_path: [3]}, like=first)
+    deletes[10] = deletes[11] = None
+    table = lake.land(table, deletes)
+    assert rewrite(table, [first, second]).removed_delete_files_count == 1
+    table = lake.load("db.t")
+    assert deletes_of(table) == set()
+    assert read_ids(table) == sorted(set(range(40)) - {3})
+
+
 def test_an_equality_delete_file_leaves_with_the_last_older_file_of_its_partition(lake: Lake, table: Table) -> None:
     first, second, *_ = files_of(table)
     deletes = lake.equality_deletes(table, pa.table({"id": [3, 14, 25]}), like=first)
@@ -219,6 +231,34 @@ def test_what_lands_meanwhile_decides_again_what_may_leave(lake: Lake, table: Ta
     assert deletes_of(table) == {deletes.file_path}
     assert read_ids(table) == sorted(set(range(40)) - {3})
     assert_books_are_right(table)
+
+
+def test_delete_files_that_land_during_the_commit_stay(lake: Lake, table: Table) -> None:
+    first, second, third, _ = files_of(table)
+    table = lake.land(table, lake.position_deletes(table, {first.file_path: [3]}, like=first))
+    plan = plan_for(table, files=[first, second])
+    staged = stage(table, plan)
+    landed = lake.position_deletes(table, {third.file_path: [0]}, like=third)
+
+    def land(number: int) -> None:
+        lake.land(lake.load("db.t"), landed)
+
+    done = committer("lakeopt").commit(IcebergTable(table), plan, staged, on_snapshot_id=land)
+    table = lake.load("db.t")
+    assert done.removed_delete_files_count == 1
+    assert deletes_of(table) == {landed.file_path}
+    assert read_ids(table) == sorted(set(range(40)) - {3, 20})
+    assert_books_are_right(table)
+
+
+def test_an_equality_delete_file_with_an_old_sequence_number_is_a_conflict(lake: Lake, table: Table) -> None:
+    """As an engine leaves it that merges delete files: it would not apply to what is written."""
+    first, second, *_ = files_of(table)
+    plan = plan_for(table, files=[first, second])
+    staged = stage(table, plan)
+    lake.land(table, lake.equality_deletes(table, pa.table({"id": [3]}), like=first), sequence=3)
+    with pytest.raises(CommitConflict, match="equality delete file"):
+        commit(lake.load("db.t"), plan, staged)
 
 
 def test_equality_deletes_that_land_meanwhile_apply_to_the_new_files(lake: Lake, table: Table) -> None:

@@ -1,151 +1,314 @@
-"""Random histories of appends, row deletes and rewrites against a plain set of rows: none lost, doubled or back."""
+"""Random histories of a table against a plain dictionary of rows: after each step the table holds the model's rows.
+
+Other writers append, delete by position and by equality, upsert, copy on write, evolve schema and partition spec, tag
+and roll back; lakeopt rewrites at once, or plans now and commits some steps later.
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-from hand_rewrite import commit, live_files, plan_for, stage, write_staged
-from hypothesis import given, settings
+from hand_rewrite import commit, live_files, plan_for, stage
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from lake import Lake
-from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
+from plain_reader import LiveRow, entries_of, live_rows
+from pyiceberg.manifest import DataFile, DataFileContent
+from pyiceberg.table.snapshots import Operation, ancestors_of
+from pyiceberg.types import LongType
 
-from lakeopt.errors import CommitConflict
-from lakeopt.model.plan import RewritePlan
+import lakeopt
+from lakeopt.errors import CommitConflict, StalePlan
+from lakeopt.model.plan import RewritePlan, SortField
 
-PARTITIONS = 2
+ID, PARTITION, VERSION = 1, 2, 3
+PICK = st.integers(0, 1 << 16)
 
-#: One step of a history, and what picks the partition, file or row that it is about.
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("append"), st.integers(0, PARTITIONS - 1)),
-        st.tuples(st.just("delete position"), st.integers(0, 1 << 16)),
-        st.tuples(st.just("delete row"), st.integers(0, 1 << 16)),
-        st.tuples(st.just("plan"), st.integers(0, PARTITIONS - 1)),
-        st.tuples(st.just("commit"), st.just(0)),
-        st.tuples(st.just("rewrite one file"), st.just(0)),
-    ),
-    min_size=3,
-    max_size=10,
-)
+#: The rows of a table by their version number, which no two rows share; values by field id.
+Rows = Mapping[int, Mapping[int, Any]]
 
 
-class History:
-    """A table and the rows that it must hold."""
+@dataclass
+class Pending:
+    """A rewrite that is planned and staged; what has happened to its files since."""
 
-    def __init__(self, root: Path, format_version: int) -> None:
-        self.lake = Lake(root)
-        schema = pa.schema([("id", pa.int64()), ("p", pa.int64())])
-        self.table = self.lake.create("db.t", schema, partition=[("p", "identity")], format_version=format_version)
-        self.format_version = format_version
-        self.rows: set[int] = set()
-        self.next_id = 0
-        self.pending: tuple[RewritePlan, dict[int, pa.Table], set[str]] | None = None
-        self.touched: set[str] = set()
-        self.append(0)
-        self.append(0)
+    plan: RewritePlan
+    staged: dict[int, pa.Table]
+    files: set[str]
+    touched: bool = False  # it must give way
+    doubtful: bool = False  # it may give way: deletes that by their bounds might have touched it
+    stale: bool = False
 
-    def append(self, partition: int) -> None:
-        ids = range(self.next_id, self.next_id + 3)
-        self.next_id += 3
-        self.rows |= set(ids)
-        self.table = self.lake.append(self.table, pa.table({"id": ids, "p": [partition] * 3}))
 
-    def delete_row(self, pick: int) -> None:
-        """Copy on write: the file is written anew without the row."""
-        if not self.rows:
-            return
-        gone = sorted(self.rows)[pick % len(self.rows)]
-        before = {file.file_path for file in live_files(self.table)}
-        self.table.delete(f"id == {gone}")
-        self.table = self.lake.load("db.t")
-        self.touched |= before - {file.file_path for file in live_files(self.table)}
-        self.rows.discard(gone)
+@dataclass
+class Remembered:
+    """What a snapshot held."""
 
-    def delete_position(self, pick: int) -> None:
-        """Merge on read: a position-delete file beside the data file."""
-        files = live_files(self.table)
-        if self.format_version == 1 or not files:
-            return
-        file = files[pick % len(files)]
-        position = pick % file.record_count
-        self.table = self.lake.land(
-            self.table, self.lake.position_deletes(self.table, {file.file_path: [position]}, like=file)
+    rows: Rows
+    tags: list[str] = field(default_factory=list)
+
+
+class TableHistory(RuleBasedStateMachine):
+    """One table of format v1 or v2, partitioned by ``p`` at first, and what it must hold."""
+
+    @initialize(format_version=st.sampled_from([1, 2, 2, 2]))
+    def create(self, format_version: int) -> None:
+        self.root = tempfile.TemporaryDirectory()
+        self.lake = Lake(Path(self.root.name))
+        self.environment = {name: os.environ.get(name) for name in self.lake.environment}
+        os.environ.update(self.lake.environment)
+        schema = pa.schema([(name, pa.int64()) for name in ("id", "p", "v")])
+        self.lake.create("db.t", schema, partition=[("p", "identity")], format_version=format_version)
+        self.rows: dict[int, dict[int, Any]] = {}
+        self.snapshots: dict[int, Remembered] = {}
+        self.pending: Pending | None = None
+        self.next_version = self.next_name = 0
+        for partition in (0, 0, 1):
+            self.append(partition, 3)
+
+    def teardown(self) -> None:
+        if hasattr(self, "root"):
+            for tag, rows in [(tag, seen.rows) for seen in self.snapshots.values() for tag in seen.tags]:
+                assert self.held(tag) == self.expected(rows)
+            for name, value in self.environment.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+            self.root.cleanup()
+
+    @property
+    def table(self) -> Any:
+        return self.lake.load("db.t")
+
+    @property
+    def can_delete(self) -> bool:
+        return self.table.format_version > 1 and bool(self.rows)
+
+    def expected(self, rows: Rows) -> list[str]:
+        ids = sorted(self.table.schema().field_ids)
+        return sorted(str([row.get(number) for number in ids]) for row in rows.values())
+
+    def held(self, ref: str = "main") -> list[str]:
+        ids = sorted(self.table.schema().field_ids)
+        return sorted(str([row.values.get(number) for number in ids]) for row in live_rows(self.table, ref))
+
+    def find(self, pick: int) -> LiveRow:
+        """Some live row."""
+        return sorted(live_rows(self.table), key=lambda row: row.values[VERSION])[pick % len(self.rows)]
+
+    def new_rows(self, ids: list[int], partition: int) -> pa.Table:
+        """Rows of new versions, in the model at once; columns that came later are filled."""
+        made = []
+        for number in ids:
+            row = {f.field_id: self.next_version for f in self.table.schema().fields} | {
+                ID: number,
+                PARTITION: partition,
+            }
+            self.rows[self.next_version] = row
+            self.next_version += 1
+            made.append(row)
+        names = {f.field_id: f.name for f in self.table.schema().fields}
+        return pa.table({name: [row[number] for row in made] for number, name in names.items()})
+
+    def touch(self, paths: set[str], *, doubtful: bool = False) -> None:
+        if self.pending is not None and paths & self.pending.files:
+            self.pending.doubtful |= doubtful
+            self.pending.touched |= not doubtful
+
+    @rule(partition=st.integers(0, 1), count=st.integers(1, 3))
+    def append(self, partition: int, count: int) -> None:
+        ids = [self.next_version + offset for offset in range(count)]
+        self.lake.append(self.table, self.new_rows(ids, partition))
+
+    @precondition(lambda self: self.can_delete)
+    @rule(picks=st.lists(PICK, min_size=1, max_size=2), bounds=st.booleans())
+    def delete_positions(self, picks: list[int], bounds: bool) -> None:
+        """One position-delete file, for rows of one partition."""
+        first = self.find(picks[0])
+        same = _partition(first.file)
+        rows = [row for row in map(self.find, picks) if _partition(row.file) == same]
+        positions: dict[str, set[int]] = {}
+        for row in rows:
+            positions.setdefault(row.file.file_path, set()).add(row.position)
+            self.rows.pop(row.values[VERSION], None)
+        delete = self.lake.position_deletes(
+            self.table, {p: sorted(some) for p, some in positions.items()}, like=first.file
         )
-        self.rows.discard(_ids(self.table, file)[position])
-        self.touched.add(file.file_path)
+        if not bounds:
+            delete[10] = delete[11] = None
+        self.touch(set(positions))
+        if not bounds or len(positions) > 1:
+            self.touch({f.file_path for f in live_files(self.table) if _partition(f) == same}, doubtful=True)
+        self.lake.land(self.table, delete)
 
-    def plan(self, partition: int) -> None:
-        """Stage a partition's rows with the deletes of now, all of them in one file."""
-        files = [file for file in live_files(self.table) if file.partition[0] == partition]
-        if not files:
-            return
-        plan = plan_for(self.table, files=files)
-        rows = self.table.scan(f"p == {partition}").to_arrow()
-        whole = {group.group_id: sum(file.record_count for file in group.data_files) for group in plan.groups}
-        if len(rows) != whole[0]:  # the group has deletes: this version of lakeopt leaves it alone
-            return
-        self.pending = plan, {0: write_staged(self.table, [rows])}, {file.file_path for file in files}
-        self.touched = set()
+    @precondition(lambda self: self.can_delete)
+    @rule(pick=PICK, everywhere=st.booleans(), upsert=st.booleans())
+    def delete_by_equality(self, pick: int, everywhere: bool, upsert: bool) -> None:
+        """An equality-delete file of a row's partition, or of the whole table; or with it the row's next version."""
+        row = self.find(pick)
+        everywhere = everywhere and any(spec.is_unpartitioned() for spec in self.table.specs().values())
+        del self.rows[row.values[VERSION]]
+        table = self.table
+        keys = pa.table({"id": [row.values[ID]]})
+        files = [self.lake.equality_deletes(table, keys, like=None if everywhere else row.file)]
+        if upsert:
+            new = self.new_rows([row.values[ID]], row.values[PARTITION])
+            partition = [] if table.spec().is_unpartitioned() else [row.values[PARTITION]]
+            files.append(self.lake.data_file(table, new, partition=partition))
+        self.lake.land(table, *files, operation=Operation.OVERWRITE)
 
+    @precondition(lambda self: self.rows)
+    @rule(pick=PICK)
+    def copy_on_write(self, pick: int) -> None:
+        """pyiceberg writes a file anew without a row; it cannot where equality deletes are."""
+        before = entries_of(self.table)
+        if any(entry.data_file.content == DataFileContent.EQUALITY_DELETES for entry in before):
+            return
+        row = self.find(pick)
+        self.table.delete(f"id == {row.values[ID]}")
+        del self.rows[row.values[VERSION]]
+        left = {file.file_path for file in live_files(self.table)}
+        self.touch({entry.data_file.file_path for entry in before} - left)
+
+    @rule(rename=st.booleans())
+    def evolve_schema(self, rename: bool) -> None:
+        self.next_name += 1
+        with self.table.update_schema() as update:
+            if rename:
+                update.rename_column(self.table.schema().find_column_name(VERSION), f"v{self.next_name}")
+            else:
+                update.add_column(f"c{self.next_name}", LongType())
+        if self.pending is not None:
+            self.pending.stale = True
+
+    @rule()
+    def evolve_spec(self) -> None:
+        partitioned = not all(str(part.transform) == "void" for part in self.table.spec().fields)
+        self.next_name += 1
+        with self.table.update_spec() as update:
+            if partitioned:
+                update.remove_field(next(p.name for p in self.table.spec().fields if str(p.transform) != "void"))
+            else:
+                update.add_field("p", "identity", f"p{self.next_name}")
+
+    @precondition(lambda self: self.snapshots)
+    @rule()
+    def tag(self) -> None:
+        head = self.table.current_snapshot().snapshot_id
+        self.next_name += 1
+        self.table.manage_snapshots().create_tag(head, f"tag{self.next_name}").commit()
+        self.snapshots[head].tags.append(f"tag{self.next_name}")
+
+    @precondition(lambda self: len(self.snapshots) > 3)
+    @rule(back=st.integers(1, 3))
+    def roll_back(self, back: int) -> None:
+        table = self.table
+        past = [s.snapshot_id for s in ancestors_of(table.current_snapshot(), table.metadata)][1:]
+        past = [number for number in past if number in self.snapshots][:back]
+        if past:
+            table.manage_snapshots().rollback_to_snapshot(past[-1]).commit()
+            self.rows = {version: dict(row) for version, row in self.snapshots[past[-1]].rows.items()}
+            self.after_rollback()
+
+    def after_rollback(self) -> None:
+        """A plan whose base is still there may hold or not, as what touched it is undone: leave it."""
+        if self.pending is not None:
+            alive = {str(s.snapshot_id) for s in ancestors_of(self.table.current_snapshot(), self.table.metadata)}
+            if self.pending.plan.base_snapshot_id in alive:
+                self.pending = None
+            else:
+                self.pending.stale = True
+
+    @precondition(lambda self: self.rows)
+    @rule(sort=st.booleans(), where=st.sampled_from([None, "p == 0", "p == 1"]))
+    def rewrite(self, sort: bool, where: str | None) -> None:
+        """The whole of lakeopt: plan, stage, prove, commit."""
+        before = {file.file_path for file in live_files(self.table)}
+        choices: dict[str, Any] = (
+            {"strategy": "sort", "sort_by": [SortField("id")]} if sort else {"strategy": "bin-pack"}
+        )
+        lakeopt.rewrite("lake.db.t", where=where, engine="reference", **choices)
+        self.touch(before - {file.file_path for file in live_files(self.table)})
+        self.require_no_dangling_equality_deletes(only_if=where is None)
+
+    @precondition(lambda self: self.rows and self.pending is None)
+    @rule(data=st.data())
+    def plan(self, data: st.DataObject) -> None:
+        """Plan and stage some of the files of a partition."""
+        groups: dict[Any, list[DataFile]] = {}
+        for file in sorted(live_files(self.table), key=lambda file: file.file_path):
+            groups.setdefault(_partition(file), []).append(file)
+        some = data.draw(st.sampled_from(list(groups.values())))
+        count = data.draw(st.integers(1, len(some)))
+        plan = plan_for(self.table, files=some[:count], sort=("id",) if data.draw(st.booleans()) else ())
+        self.pending = Pending(plan, stage(self.table, plan), {file.file_path for file in some[:count]})
+
+    @precondition(lambda self: self.pending is not None)
+    @rule()
     def commit(self) -> None:
-        """Commit the pending plan: it must succeed if nobody touched its files, and give way if anybody did."""
-        if self.pending is None:
-            return
-        plan, staged, files = self.pending
-        self.pending = None
+        """It must succeed if nobody touched its files, and give way if anybody did."""
+        pending, self.pending = self.pending, None
+        assert pending is not None
+        error: Exception | None = None
         try:
-            commit(self.table, plan, staged)
-            done = True
-        except CommitConflict:
-            done = False
-        assert done == (not files & self.touched)
-        self.table = self.lake.load("db.t")
+            commit(self.table, pending.plan, pending.staged)
+        except (CommitConflict, StalePlan) as caught:
+            error = caught
+        if pending.stale:
+            assert isinstance(error, StalePlan)
+        elif pending.touched:
+            assert isinstance(error, CommitConflict)
+        else:
+            assert error is None or pending.doubtful, error
 
-    def rewrite_one_file(self) -> None:
-        """Another rewrite, whole from plan to commit, of one file."""
-        files = [file for file in live_files(self.table) if file.partition[0] == 1][:1]
-        scanned = self.table.scan("p == 1").to_arrow()
-        if not files or len(scanned) != sum(f.record_count for f in live_files(self.table) if f.partition[0] == 1):
+    def require_no_dangling_equality_deletes(self, *, only_if: bool) -> None:
+        """Each equality-delete file that is left has an older data file in its reach."""
+        summary = self.table.current_snapshot().summary
+        if not only_if or summary.operation != Operation.REPLACE:
             return
-        plan = plan_for(self.table, files=files)
-        commit(self.table, plan, stage(self.table, plan))
-        self.table = self.lake.load("db.t")
-        self.touched.add(files[0].file_path)
+        everywhere = {number for number, spec in self.table.specs().items() if spec.is_unpartitioned()}
+        entries = entries_of(self.table)
+        for delete in entries:
+            if delete.data_file.content == DataFileContent.EQUALITY_DELETES:
+                assert any(
+                    data.data_file.content == DataFileContent.DATA
+                    and data.sequence_number < delete.sequence_number
+                    and (
+                        delete.data_file.spec_id in everywhere
+                        or _partition(data.data_file) == _partition(delete.data_file)
+                    )
+                    for data in entries
+                )
 
-    def step(self, name: str, pick: int) -> None:
-        match name:
-            case "append":
-                self.append(pick)
-            case "delete row":
-                self.delete_row(pick)
-            case "delete position":
-                self.delete_position(pick)
-            case "plan":
-                self.plan(pick)
-            case "commit":
-                self.commit()
-            case _:
-                self.rewrite_one_file()
+    @invariant()
+    def the_table_holds_the_rows_of_the_model(self) -> None:
+        if not hasattr(self, "root"):
+            return
+        assert self.held() == self.expected(self.rows)
+        head = self.table.current_snapshot().snapshot_id
+        if head not in self.snapshots:
+            self.snapshots[head] = Remembered({version: dict(row) for version, row in self.rows.items()})
+
+    @invariant()
+    def the_summary_counts_what_the_manifests_list(self) -> None:
+        if not hasattr(self, "root"):
+            return
+        summary = self.table.current_snapshot().summary
+        entries = [entry.data_file for entry in entries_of(self.table)]
+        data = [file for file in entries if file.content == DataFileContent.DATA]
+        assert int(summary["total-data-files"]) == len(data)
+        assert int(summary["total-records"]) == sum(file.record_count for file in data)
+        assert int(summary["total-delete-files"]) == len(entries) - len(data)
 
 
-def _ids(table: Table, file: DataFile) -> list[int]:
-    import pyarrow.parquet as pq
-
-    with table.io.new_input(file.file_path).open() as source:
-        return pq.read_table(source)["id"].to_pylist()
+def _partition(file: DataFile) -> tuple[int, str]:
+    return file.spec_id, repr(file.partition)
 
 
-@settings(max_examples=15, deadline=None)
-@given(format_version=st.sampled_from([1, 2]), steps=STEPS)
-def test_no_row_is_lost_doubled_or_back(format_version: int, steps: list[tuple[str, int]]) -> None:
-    with tempfile.TemporaryDirectory() as root:
-        history = History(Path(root), format_version)
-        for name, pick in [("plan", 0), *steps, ("commit", 0)]:
-            history.step(name, pick)
-            assert sorted(history.table.scan().to_arrow()["id"].to_pylist()) == sorted(history.rows)
-        summary = history.table.current_snapshot().summary
-        assert int(summary["total-records"]) == sum(file.record_count for file in live_files(history.table))
+TestTableHistory = TableHistory.TestCase
+TestTableHistory.settings = settings(max_examples=12, stateful_step_count=10, deadline=None)
