@@ -15,10 +15,13 @@ from pyiceberg.utils.config import Config
 
 from lakeopt.config import Settings
 from lakeopt.errors import ConfigurationError, DataFileError, LakeoptError, UnknownName, Unreachable, first_line
+from lakeopt.parquet.footers import unreachable
 from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
 
 #: Libraries below pyiceberg's catalogs whose own errors mean that the catalog did not answer.
 _TRANSPORTS = frozenset({"sqlalchemy", "sqlite3", "psycopg2", "requests", "urllib3", "thrift", "botocore", "google"})
+#: Errors that a Hive metastore answered with; they cannot be raised again, so that each has to become one of ours.
+_METASTORE = "hive_metastore"
 _REFUSALS = (exceptions.RESTError, exceptions.OAuthError)
 #: What damaged or unknown metadata makes pyiceberg raise.
 UNREADABLE = (exceptions.ValidationError, ValueError, KeyError, EOFError)
@@ -105,6 +108,11 @@ def answering(name: str) -> Iterator[None]:
             raise ConfigurationError(
                 f"catalog {name!r}: {first_line(error)}", hint="check the catalog's uri"
             ) from error
+        if root == _METASTORE:
+            reason = getattr(error, "message", None) or first_line(error)
+            raise Unreachable(f"catalog {name!r} failed: {reason}", hint="see the metastore's log") from error
+        if away := unreachable(f"catalog {name!r}", error):
+            raise away from error
         if isinstance(error, (OSError, *_REFUSALS)) or root in _TRANSPORTS:
             hint = "is the service up, and are uri and credentials right?"
             raise Unreachable(f"catalog {name!r} does not answer: {first_line(error)}", hint=hint) from error

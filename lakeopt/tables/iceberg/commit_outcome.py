@@ -20,6 +20,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.update import TableRequirement, TableUpdate
 
 from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, Unreachable, first_line
+from lakeopt.tables.iceberg.hive_locks import stale_lock
 from lakeopt.tables.shield import Shield
 
 #: Waits between looks for our snapshot after an answer was lost (seconds); some catalogs answer late.
@@ -50,6 +51,7 @@ def send(
     :raises Refused: the catalog may not be written; definite.
     :raises Unreachable: the catalog does not let us in; definite.
     :raises StalePlan: the table was dropped; definite.
+    :raises CommitConflict: another writer has long held the table's lock in the Hive metastore; definite.
     """
     try:
         shield.open = True
@@ -84,6 +86,8 @@ def _settle(table: Table, snapshot_id: int, error: BaseException, landed: Callab
         ) from error
     if isinstance(definite, LakeoptError):
         raise definite from error
+    if "lock" in str(error) and (stale := stale_lock(table)) is not None:
+        raise stale from error
     return definite
 
 

@@ -68,7 +68,9 @@ class IcebergTable:
         """The catalog's warehouse location, if it names one."""
         if isinstance(self.iceberg, StaticTable):
             return None
-        return self.iceberg.catalog.properties.get("warehouse")
+        named = self.iceberg.catalog.properties.get("warehouse")
+        # A REST service may know its warehouses by names that are no places.
+        return named if named is None or "://" in named or named.startswith(("/", "file:")) else None
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -12,7 +12,9 @@ from pyiceberg.table.metadata import TableMetadata
 
 from lakeopt.errors import LakeoptError, NoSpace, Refused, StalePlan, Unreachable
 from lakeopt.tables.base import Table
+from lakeopt.tables.iceberg.catalog import answering
 from lakeopt.tables.iceberg.commit_outcome import is_busy
+from lakeopt.tables.iceberg.hive_locks import stale_lock
 
 #: How long to try (seconds), and how long to wait between attempts: short, since long waits lose every race.
 PATIENCE = 60.0
@@ -30,11 +32,16 @@ def writable(table: Table) -> Iceberg:
     """The table as the catalog has it now.
 
     :raises Refused: it cannot be written.
+    :raises CommitConflict: another writer has held its lock in the Hive metastore for longer than a commit takes.
     """
     if table.read_only is not None:
         raise Refused(f"{table.identifier} cannot be written: {table.read_only}")
     fresh = reload(pyiceberg_table(table), time.monotonic() + PATIENCE)
     require_known_format(fresh.metadata)
+    with answering(fresh.catalog.name):
+        stale = stale_lock(fresh)
+    if stale is not None:
+        raise stale
     return fresh
 
 
