@@ -18,7 +18,7 @@ _HOMES = {
     "recommend": "lakeopt.workflows.recommend",
     "plan": "lakeopt.workflows.plan",
     "rewrite": "lakeopt.workflows.apply",
-    "apply": "lakeopt.workflows.apply",
+    "apply": "lakeopt.workflows.saved_plans",
     "expire_snapshots": "lakeopt.workflows.expire_snapshots",
     "sweep": "lakeopt.workflows.sweep",
     "remove_orphan_files": "lakeopt.workflows.remove_orphan_files",

@@ -159,7 +159,7 @@ def test_wrong_use_ends_with_2(words: list[str], said: str, capsys: pytest.Captu
 @pytest.mark.usefixtures("lake")
 def test_a_file_that_is_no_plan_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("other.json").write_text('{"kind": "history"}')
-    assert "expected a rewrite_plan, found 'history'" in fails(capsys, 2, "apply", "other.json", "--yes")
+    assert "its kind is 'history', not one of rewrite_plan, " in fails(capsys, 2, "apply", "other.json", "--yes")
     Path("broken.json").write_text('{"kind": ')
     assert "not JSON" in fails(capsys, 2, "apply", "broken.json", "--yes")
 

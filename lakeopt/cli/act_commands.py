@@ -9,6 +9,7 @@ import typer
 
 from lakeopt import registry
 from lakeopt.cli import diagnostics, output
+from lakeopt.cli.maintenance_commands import carried_out
 from lakeopt.cli.options import (
     Acting,
     Goal,
@@ -25,7 +26,7 @@ from lakeopt.cli.options import (
 from lakeopt.cli.read_commands import ENGINES, show
 from lakeopt.errors import UsageError
 from lakeopt.model.plan import RewritePlan, Verify
-from lakeopt.model.serde import from_json, to_json
+from lakeopt.model.serde import to_json
 
 STRATEGIES = "|".join(["auto", *registry.names(registry.STRATEGIES)])
 
@@ -94,18 +95,20 @@ def rewrite(
 
 
 def apply(
-    file: Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan that rewrite -o saved.")],
+    file: Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan that a command saved with -o.")],
     *,
     act: Acting,
     out: Output,
 ) -> int:
     """Run a saved plan.
 
-    A plan that no longer holds ends with 4 and changes nothing; appends alone never make a plan stale.
+    A plan that no longer holds ends with 4 and changes nothing; appends alone never make a plan of a rewrite stale.
 
     \b
     Example: lakeopt apply plan.json --yes
     """
+    from lakeopt.workflows import saved_plans
+
     diagnostics.require_consent(given=act.yes or act.dry_run)
     try:
         text = file.read_text(encoding="utf-8")
@@ -115,12 +118,14 @@ def apply(
             f"plan cannot be read: {file}: {reason}", hint="rewrite --dry-run -o FILE saves one"
         ) from error
     try:
-        saved = from_json(RewritePlan, text)
+        saved = saved_plans.read_plan(text)
     except UsageError as error:
         raise UsageError(
             f"not a plan: {file}: {error}", hint=error.hint or "rewrite --dry-run -o FILE saves one"
         ) from error
-    return run(saved, act, out, "apply")
+    if isinstance(saved, RewritePlan):
+        return run(saved, act, out, "apply")
+    return carried_out(saved, saved_plans.apply, act, out)
 
 
 def demo(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from lakeopt.cli import diagnostics, output
@@ -39,18 +41,15 @@ def remove_orphan_files(
     age = duration(older_than) or 0.0
     with diagnostics.waiting("listing", quiet=out.quiet):
         plan = find_orphan_files(table, older_than=age, no_concurrent_writers=no_concurrent_writers)
-    if not agreed(plan, plan.orphan_files_count > 0, "Move these files to the quarantine?", act, out):
-        return show(plan, _printed(out)) if act.dry_run else 0
-    with diagnostics.waiting("moving", quiet=out.quiet):
-        result = quarantine_orphan_files(plan)
-    return show(result, _printed(out)) or int(bool(result.failed))
+    return decided(plan, quarantine_orphan_files, act, out)
 
 
 def expire_snapshots(
     table: Table,
     *,
     older_than: Annotated[
-        str | None, Option(metavar="AGE|TIME", help="Age, e.g. 5d, or an ISO time with its zone  [default: the table's]")
+        str | None,
+        Option(metavar="AGE|TIME", help="Age, e.g. 5d, or an ISO time with its zone  [default: the table's]"),
     ] = None,
     retain_last: Annotated[
         int | None, Option(min=1, metavar="N", help="Snapshots that a branch keeps  [default: the table's]")
@@ -71,11 +70,7 @@ def expire_snapshots(
     diagnostics.require_consent(given=act.yes or act.dry_run)
     with diagnostics.waiting("reading metadata", quiet=out.quiet):
         plan = plan_expiry(table, older_than=older_than, retain_last=retain_last, measure=not act.yes)
-    if not agreed(plan, bool(plan.expired or plan.removed_refs), "Expire these snapshots?", act, out):
-        return show(plan, _printed(out)) if act.dry_run else 0
-    with diagnostics.waiting("expiring", quiet=out.quiet):
-        result = apply_expiry(plan)
-    return show(result, _printed(out))
+    return decided(plan, apply_expiry, act, out)
 
 
 def sweep(
@@ -106,11 +101,7 @@ def sweep(
             no_concurrent_writers=no_concurrent_writers,
             include_outside=include_outside,
         )
-    if not agreed(plan, bool(plan.files or plan.quarantined_files_count), "Delete these files?", act, out):
-        return show(plan, _printed(out)) if act.dry_run else 0
-    with diagnostics.waiting("deleting", quiet=out.quiet):
-        result = apply_sweep(plan)
-    return show(result, _printed(out)) or int(bool(result.failed))
+    return decided(plan, apply_sweep, act, out)
 
 
 def restore(
@@ -130,12 +121,7 @@ def restore(
     from lakeopt.workflows.restore import carry_out_restore, plan_restore
 
     diagnostics.require_consent(given=act.yes or act.dry_run)
-    decided = plan_restore(table, plan)
-    if not agreed(decided, True, "Bring this back?", act, out):
-        return show(decided, _printed(out)) if act.dry_run else 0
-    with diagnostics.waiting("restoring", quiet=out.quiet):
-        result = carry_out_restore(decided)
-    return show(result, _printed(out)) or int(bool(result.failed))
+    return decided(plan_restore(table, plan), carry_out_restore, act, out)
 
 
 def rewrite_manifests(
@@ -160,28 +146,45 @@ def rewrite_manifests(
     diagnostics.require_consent(given=act.yes or act.dry_run)
     with diagnostics.waiting("planning", quiet=out.quiet):
         plan = plan_manifests(table, branch=branch, target_bytes=size(target_size))
-    if not agreed(plan, bool(plan.groups), "Rewrite these manifests?", act, out):
-        return show(plan, _printed(out)) if act.dry_run else 0
-    with diagnostics.waiting("rewriting manifests", quiet=out.quiet):
-        result = apply_manifests(plan)
-    return show(result, _printed(out))
+    return decided(plan, apply_manifests, act, out)
 
 
-def agreed(plan: Document, does_something: bool, question: str, act: Acting, out: Output) -> bool:
-    """Save a plan where ``-o`` says, and tell whether to carry it out: not with ``--dry-run``, and only on a yes."""
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What is asked before a plan of a kind is carried out, and said while it is; whether it does anything at all."""
+
+    question: str
+    doing: str
+    does_something: Callable[[Any], object]
+
+
+_WORDS = {
+    "expiry_plan": _Words("Expire these snapshots?", "expiring", lambda plan: plan.expired or plan.removed_refs),
+    "sweep_plan": _Words("Delete these files?", "deleting", lambda plan: plan.files or plan.quarantined_files_count),
+    "orphan_plan": _Words("Move these files to the quarantine?", "moving", lambda plan: plan.orphan_files_count),
+    "restore_plan": _Words("Bring this back?", "restoring", lambda plan: True),
+    "manifests_plan": _Words("Rewrite these manifests?", "rewriting manifests", lambda plan: plan.groups),
+}
+
+
+def decided(plan: Document, carry_out: Callable[[Any], Document], act: Acting, out: Output) -> int:
+    """Save a plan where ``-o`` says; then print it and stop, or ask and carry it out, and print the result."""
     if out.output is not None:
         output.save(to_json(plan) + "\n", out.output)
+    return carried_out(plan, carry_out, act, Output(out.format, out.json, quiet=out.quiet))
+
+
+def carried_out(plan: Document, carry_out: Callable[[Any], Document], act: Acting, out: Output) -> int:
+    """Print a plan and stop, or ask and carry it out, and write the result."""
+    words = _WORDS[plan.kind]
     if act.dry_run:
-        return False
-    if not does_something or act.yes or diagnostics.confirm(plan, question):
-        return True
-    diagnostics.note("nothing was changed")
-    return False
-
-
-def _printed(out: Output) -> Output:
-    """Where the value goes: stdout, since ``-o`` takes the plan."""
-    return Output(out.format, out.json, quiet=out.quiet)
+        return show(plan, out)
+    if words.does_something(plan) and not act.yes and not diagnostics.confirm(plan, words.question):
+        diagnostics.note("nothing was changed")
+        return 0
+    with diagnostics.waiting(words.doing, quiet=out.quiet):
+        result = carry_out(plan)
+    return show(result, out) or int(bool(getattr(result, "failed", ())))
 
 
 COMMANDS: tuple[Any, ...] = (expire_snapshots, sweep, remove_orphan_files, restore, rewrite_manifests)
