@@ -35,6 +35,7 @@ class GroupCommits:
     spill: str
     _stale: list[Stale] = field(default_factory=list)
     _unjournalled: bool = False
+    _told: bool = False
 
     def at_once(self, groups: Sequence[FileGroup]) -> RewriteResult:
         """One snapshot for all groups that no other run is at."""
@@ -45,7 +46,7 @@ class GroupCommits:
         try:
             files = self._files(mine)
             for group in mine:
-                self.run.stage_and_prove(group, files[group.group_id], self.spill, log)
+                self._stage(group, files[group.group_id], log)
             with shielded():  # a signal between the commit and its journal entry would discard files that are live
                 self._commit(mine, log)
                 result = self.run.result()
@@ -74,10 +75,7 @@ class GroupCommits:
 
     def _begin(self) -> journal.JournalWriter:
         run = self.run
-        log = journal.start(run.table, run.plan, self.command, self.settings, token=run.token)
-        if self.leases.unleased is not None:
-            log.write("unleased", reason=self.leases.unleased)
-        return log
+        return journal.start(run.table, run.plan, self.command, self.settings, token=run.token)
 
     def _files(self, groups: Sequence[FileGroup]) -> dict[int, pa.Table]:
         return planned_files(self.run.table, dataclasses.replace(self.run.plan, groups=tuple(groups)))
@@ -90,7 +88,7 @@ class GroupCommits:
 
     def _one(self, group: FileGroup, files: pa.Table, log: journal.JournalWriter) -> None:
         try:
-            self.run.stage_and_prove(group, files, self.spill, log)
+            self._stage(group, files, log)
             with shielded():
                 committed = self._commit([group], log)
                 self._tell(log, "group-committed", snapshot_id=str(committed), group_ids=[group.group_id])
@@ -103,9 +101,17 @@ class GroupCommits:
             self.run.failed.append(FailedGroup(group.group_id, group.partition, str(error)))
             log.write("group-failed", group_ids=[group.group_id], error=str(error))
 
+    def _stage(self, group: FileGroup, files: pa.Table, log: journal.JournalWriter) -> None:
+        """Stage and prove a group; without leases, the journal says why."""
+        if self.leases.unleased is not None and not self._told:
+            log.write("unleased", reason=self.leases.unleased)
+            self._told = True
+        self.run.stage_and_prove(group, files, self.spill, log)
+
     def _commit(self, groups: Sequence[FileGroup], log: journal.JournalWriter) -> int:
         """Commit what is staged; the snapshot's id."""
         run, ids = self.run, [group.group_id for group in groups]
+        self.leases.confirm(groups, run.staged)  # before anything is made of the files: they may be gone
         with run.timed("commit"):
             committed = self.committer.commit(
                 run.table,
