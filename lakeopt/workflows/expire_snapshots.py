@@ -116,7 +116,10 @@ def apply_expiry(plan: ExpiryPlan, *, table: Table | None = None, settings: Sett
     log = journal.start(opened, plan, "expire-snapshots", settings)
     try:
         expired = commit_expiry(
-            opened, run.choose, on_attempt=lambda at, what: log.write("expiring", **_goal(at, what))
+            opened,
+            run.choose,
+            on_attempt=lambda at, what: log.write("expiring", **_goal(at, what)),
+            on_metadata=lambda location: log.write("writing", metadata_location=location),
         )
         if expired is not None:
             run.committed = True

@@ -53,7 +53,7 @@ def _is_over(run: JournalledRun) -> bool:
 
 
 def _finish(table: Table, settings: Settings, run: JournalledRun) -> None:
-    count, size, gone = 0, 0, 0
+    count, size, gone = _mark_metadata(table, settings, run), 0, 0
     try:
         for before, snapshot_ids in _attempts(table, run):
             gone += len(snapshot_ids)
@@ -66,6 +66,18 @@ def _finish(table: Table, settings: Settings, run: JournalledRun) -> None:
         return  # the answer was lost; the commit may still come
     ended = f"it was killed; of its snapshots {gone} had expired, and {count} files ({size} bytes) are marked now"
     run.writer(table).write("interrupted", error=ended, settled_later=True)
+
+
+def _mark_metadata(table: Table, settings: Settings, run: JournalledRun) -> int:
+    """Mark metadata files that the run wrote and the catalog did not take; how many."""
+    from lakeopt.tables.iceberg.dead_files import file_infos
+    from lakeopt.tables.iceberg.past_metadata import known_metadata
+
+    known = known_metadata(table)
+    own = [event["metadata_location"] for event in run.of("writing") if event["metadata_location"] not in known]
+    found = [(path, info.size) for path, info in file_infos(table, own) if info.is_file]
+    reason = f"written by plan {run.plan_id}, and not committed"
+    return mark(table, settings, run.plan_id, [MarkedFile(path, "metadata", size, reason) for path, size in found])
 
 
 def _attempts(table: Table, run: JournalledRun) -> Iterator[tuple[Table, list[int]]]:

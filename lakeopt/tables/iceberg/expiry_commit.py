@@ -85,11 +85,16 @@ class Expired:
 
 
 def commit_expiry(
-    table: Table, choose: Callable[[Table], Expiry], *, on_attempt: Callable[[Table, Expiry], None]
+    table: Table,
+    choose: Callable[[Table], Expiry],
+    *,
+    on_attempt: Callable[[Table, Expiry], None],
+    on_metadata: Callable[[str], None],
 ) -> Expired | None:
     """Commit what ``choose`` takes from the table as it is at each attempt; None where it takes nothing.
 
-    ``on_attempt`` is told of every attempt before it is made, so that it can be journalled.
+    ``on_attempt`` is told of every attempt before it is made, and ``on_metadata`` of every metadata file before it is
+    written, so that they can be journalled.
 
     :raises CommitConflict: other writers were quicker in every attempt; nothing is committed.
     :raises CommitOutcomeUnknown: it may have been committed.
@@ -104,7 +109,7 @@ def commit_expiry(
         if not (expiry.snapshot_ids or expiry.ref_names):
             return None
         on_attempt(fresh, expiry)
-        if (location := _try(fresh.iceberg, expiry)) is not None:
+        if (location := _try(fresh.iceberg, expiry, on_metadata)) is not None:
             after = IcebergTable(reload(fresh.iceberg, time.monotonic() + PATIENCE))
             require_refs(fresh, after, expiry, location)
             return Expired(expiry, fresh, after)
@@ -117,10 +122,10 @@ def commit_expiry(
     )
 
 
-def _try(table: Iceberg, expiry: Expiry) -> str | None:
+def _try(table: Iceberg, expiry: Expiry, on_metadata: Callable[[str], None]) -> str | None:
     """One attempt: the metadata file that it made (empty where only the server knows), None if it was overtaken."""
     requirements, updates = _changes(table, expiry)
-    with recorded_metadata(table.catalog) as written, shielded() as shield:
+    with recorded_metadata(table.catalog, on_metadata) as written, shielded() as shield:
         shield.later = True
         landed = partial(_has_landed, expiry=expiry, written=written)
         try:
@@ -154,10 +159,11 @@ def _is_done(metadata: TableMetadata, expiry: Expiry) -> bool:
 
 
 @contextmanager
-def recorded_metadata(catalog: Catalog) -> Iterator[list[str]]:
+def recorded_metadata(catalog: Catalog, on_write: Callable[[str], None]) -> Iterator[list[str]]:
     """Names of the metadata files that a client-side catalog writes in the block; a server's stay unknown.
 
-    pyiceberg leaves such a file behind where the catalog then takes another writer's.
+    ``on_write`` is told each before it is written. pyiceberg leaves such a file behind where the catalog then takes
+    another writer's.
     """
     written: list[str] = []
     inner: Any = catalog
@@ -167,6 +173,7 @@ def recorded_metadata(catalog: Catalog) -> Iterator[list[str]]:
         return
 
     def record(metadata: TableMetadata, io: Any, metadata_path: str) -> None:
+        on_write(metadata_path)
         written.append(metadata_path)
         write(metadata, io, metadata_path)
 

@@ -8,6 +8,7 @@ from pyiceberg.table.metadata import TableMetadata
 
 from lakeopt.errors import DataFileError, Unreachable, first_line
 from lakeopt.tables.base import Table
+from lakeopt.tables.iceberg.reachable import metadata_files
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.tables.iceberg.writable import pyiceberg_table
 
@@ -15,6 +16,11 @@ from lakeopt.tables.iceberg.writable import pyiceberg_table
 def metadata_location(table: Table) -> str:
     """Where the metadata file lies that the table was read from."""
     return pyiceberg_table(table).metadata_location
+
+
+def known_metadata(table: Table) -> set[str]:
+    """Metadata files that the table knows: its own, and those of its log."""
+    return set(metadata_files(pyiceberg_table(table)))
 
 
 def table_at(table: Table, location: str) -> IcebergTable:
