@@ -1,0 +1,109 @@
+"""kill -9 at random instants of a rewrite that commits in parts: the table is right, and every file is explained."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lake import Lake, flights
+from pyiceberg.table import Table
+
+from lakeopt.config import load_settings
+from lakeopt.tables.open import open_table
+from lakeopt.workflows.marks import marked
+
+ROUNDS = 40 if os.environ.get("LAKEOPT_SOAK") else 4
+COMMAND = [sys.executable, "-m", "lakeopt", "rewrite", "lake.db.flights", "--sort-by", "dest,carrier"]
+
+
+def rows(table: Table) -> Counter[tuple[object, ...]]:
+    return Counter(zip(*table.scan().to_arrow().to_pydict().values(), strict=True))
+
+
+def rewrite() -> subprocess.Popen[str]:
+    command = [*COMMAND, "--partial-progress", "--yes", "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def reached(table: Table) -> set[str]:
+    """Every file that the table's metadata names, read by pyiceberg."""
+    found = {table.metadata_location, *(entry.metadata_file for entry in table.metadata.metadata_log)}
+    for snapshot in table.snapshots():
+        found.add(snapshot.manifest_list)
+        for manifest in snapshot.manifests(table.io):
+            found.add(manifest.manifest_path)
+            found |= {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(table.io)}
+    return {location.removeprefix("file://") for location in found}
+
+
+def unexplained(lake: Lake) -> list[str]:
+    """Files of the table that neither its metadata nor a mark names, nor the journal by the snapshot that was tried.
+
+    The last are metadata files that a catalog wrote for a commit that it then did not make.
+    """
+    opened = open_table("lake.db.flights")
+    known = reached(lake.load("db.flights"))
+    known |= {file.path.removeprefix("file://") for some in marked(opened, load_settings()) for file in some.files}
+    tried = [json.loads(path.read_text())["snapshot_id"] for path in lake.warehouse.rglob("*-committing.json")]
+    left = []
+    for path in (lake.warehouse / "db").rglob("*"):
+        if path.is_dir() or str(path) in known:
+            continue
+        if path.name.endswith(".metadata.json") and any(number in path.read_text() for number in tried):
+            continue
+        left.append(str(path))
+    return left
+
+
+def open_runs(lake: Lake) -> list[Path]:
+    """Journals of runs without an end, but of those whose snapshot may still appear."""
+    ends = ("-committed.json", "-failed.json", "-interrupted.json", "-nothing-to-do.json", "-marked.json")
+    left = []
+    for started in lake.warehouse.rglob("_lakeopt/journal/*/*/*-started.json"):
+        token = started.name.split("-")[1]
+        names = [path.name for path in started.parent.glob(f"*-{token}-*.json")]
+        if not any(name.endswith(ends) and "-group-" not in name for name in names):
+            left.append(started)
+    return left
+
+
+@pytest.mark.fault
+def test_table_and_files_survive_kill_at_any_instant(
+    lake: Lake, record_property: Callable[[str, object], None]
+) -> None:
+    table = lake.flights(days=4, rows_per_day=6000, partition=[("origin", "identity")])
+    began = time.monotonic()
+    done = rewrite()
+    assert done.communicate()[1] == ""
+    length = time.monotonic() - began
+    chance = random.Random(20261124)
+    killed_with: Counter[int] = Counter()
+    for round_number in range(ROUNDS):
+        table = lake.append(table, flights(100 + round_number, 1500))
+        before, earlier = rows(table), len(table.snapshots())
+        process = rewrite()
+        time.sleep(chance.uniform(length * 0.2, length * 1.1))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        table = lake.load("db.flights")
+        killed_with[len(table.snapshots()) - earlier] += 1
+        assert rows(table) == before, f"round {round_number}"
+        done = rewrite()
+        _, said = done.communicate()
+        assert done.returncode == 0, said
+        table = lake.load("db.flights")
+        assert rows(table) == before, f"round {round_number}, completed"
+        assert unexplained(lake) == [], f"round {round_number}"
+        assert open_runs(lake) == []
+        assert list(lake.warehouse.rglob("_lakeopt/leases/*/*/*.json")) == []
+    record_property("kills", ROUNDS)
+    record_property("kills after so many commits of the run", dict(sorted(killed_with.items())))
