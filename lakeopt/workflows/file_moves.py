@@ -79,6 +79,15 @@ def set_aside(source: Spot, target: Spot, size: int, modified_us: int) -> None:
     """
     if source.state() != (size, modified_us):
         raise Changed
+    try:
+        _set_aside(source, target, size, modified_us)
+    except FileNotFoundError:
+        if source.state() is not None:
+            raise
+        raise Changed from None  # another run was quicker
+
+
+def _set_aside(source: Spot, target: Spot, size: int, modified_us: int) -> None:
     if source.local and target.local:
         Path(target.path).parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -91,7 +100,7 @@ def set_aside(source: Spot, target: Spot, size: int, modified_us: int) -> None:
                 put_back(target, source)
                 raise Changed
             return
-    _copy(source, target)
+    _set_aside_copy(source, target)
     if source.state() != (size, modified_us):
         target.delete()
         raise Changed
@@ -127,6 +136,16 @@ def put_back(source: Spot, target: Spot) -> None:
     finally:
         part.delete()
     source.delete()
+
+
+def _set_aside_copy(source: Spot, target: Spot) -> None:
+    """Copy to a place of its own; on a local file system it has its name only once it is whole."""
+    if not target.local:
+        _copy(source, target)
+        return
+    part = Spot(target.filesystem, f"{target.path}.part")
+    _copy(source, part)
+    os.rename(part.path, target.path)
 
 
 def _link(source: str, target: str) -> bool:

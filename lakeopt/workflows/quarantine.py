@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeopt.config import Settings
@@ -145,6 +146,51 @@ def move_back(table: Table, chunk: Chunk, only: set[str] | None = None) -> Moved
 
     chosen = [one for one in chunk.files if only is None or one.file.path in only]
     return _each(move, chosen, _spot(table, base).local)
+
+
+def bring_back(table: Table, settings: Settings, plan_id: str) -> Moved:
+    """Bring back all files of a plan; manifests go when nothing of theirs is left and no more can come.
+
+    A run that was killed leaves a manifest of files that it never moved; what another plan moved since is that one's.
+    """
+    done = Moved()
+    may_go = plan_id not in running(table, settings)
+    for chunk in chunks(table, settings, plan_id):
+        moved = move_back(table, chunk)
+        lost = {one.path for one in moved.failed if one.error == LOST}
+        holders = _holders(table, settings, plan_id, lost) if lost else {}
+        moved.kept += [KeptFile(path, f"plan {other} moved it: restore that one") for path, other in holders.items()]
+        moved.failed = [one for one in moved.failed if one.path not in holders]
+        done.add(moved)
+        if may_go and not moved.failed:
+            forget(table, chunk)
+    tidy(table, settings)
+    return done
+
+
+def tidy(table: Table, settings: Settings) -> None:
+    """Remove what runs that were killed have half written to a local quarantine, and folders that are empty."""
+    root = _spot(table, quarantine_location(table, settings))
+    if not root.local:  # object stores keep no half of anything
+        return
+    busy = running(table, settings)
+    for folder in Path(root.path).glob("*"):
+        if folder.name not in busy:
+            for part in folder.glob("*.part"):
+                part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+
+
+def _holders(table: Table, settings: Settings, plan_id: str, paths: set[str]) -> dict[str, str]:
+    """Which other plan's quarantine really holds each of these paths."""
+    found = {}
+    for chunk in chunks(table, settings):
+        base = chunk.name.rpartition("/")[0]
+        for one in chunk.files if chunk.plan_id != plan_id else ():
+            if one.file.path in paths and _spot(table, f"{base}/{one.stored}").state() is not None:
+                found[one.file.path] = chunk.plan_id
+    return found
 
 
 def expired(table: Table, settings: Settings, grace_seconds: float, now: datetime) -> Iterator[Chunk]:

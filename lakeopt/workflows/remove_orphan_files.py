@@ -122,6 +122,7 @@ def quarantine_orphan_files(
     neighbours.refuse_neighbours(run.reach.table.iceberg)
     log = journal.start(table, dataclasses.replace(plan, orphans=(), kept=()), "remove-orphan-files", settings)
     try:
+        quarantine.tidy(table, settings)
         run.move_all(log.token)
         result = run.result(time.perf_counter() - started)
         log.write("committed", **journal.result_event(dataclasses.replace(result, kept=())))

@@ -81,7 +81,7 @@ def carry_out_restore(
     try:
         moved, snapshot_id = quarantine.Moved(), None
         if plan.snapshot_id is None:
-            moved = _bring_back(table, settings, plan.undone_plan_id)
+            moved = quarantine.bring_back(table, settings, plan.undone_plan_id)
         else:
             runs = journal.runs(table, settings, plan.undone_plan_id)
             branch = plan.branch or "main"
@@ -118,18 +118,6 @@ def _require_plan_id(plan: str) -> None:
     """An id is a plain name: anything else would lead out of the table's folders."""
     if not _PLAN_ID.fullmatch(plan):
         raise UsageError(f"{plan!r} is no plan id", hint="lakeopt history TABLE lists them")
-
-
-def _bring_back(table: Table, settings: Settings, plan_id: str) -> quarantine.Moved:
-    """Move the files of a plan back; manifests go when nothing of theirs is left and no more can come."""
-    done = quarantine.Moved()
-    may_go = plan_id not in quarantine.running(table, settings)
-    for chunk in quarantine.chunks(table, settings, plan_id):
-        moved = quarantine.move_back(table, chunk)
-        done.add(moved)
-        if may_go and not moved.failed:
-            quarantine.forget(table, chunk)
-    return done
 
 
 def _roll_back(
