@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hand_rewrite import live_files, metadata_files, referenced_files, rows_of
 from lake import Lake, flights
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestEntry, ManifestFile
+from manifest_words import manifests, says
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.typedef import Record
@@ -27,27 +27,6 @@ from lakeopt.workflows.journal import runs
 from lakeopt.workflows.rewrite_manifests import apply_manifests, plan_manifests, rewrite_manifests
 
 NAME = "lake.db.flights"
-
-
-def manifests(table: Table) -> list[ManifestFile]:
-    return table.current_snapshot().manifests(table.io)
-
-
-def says(table: Table) -> Counter[str]:
-    """Every live entry with all that pyiceberg reads of it, its partition spec and its inherited age."""
-    return Counter(
-        repr(
-            (int(m.content), m.partition_spec_id, *(e.snapshot_id, e.sequence_number, e.file_sequence_number), *_all(e))
-        )
-        for m in manifests(table)
-        for e in m.fetch_manifest_entry(table.io)
-    )
-
-
-def _all(entry: ManifestEntry) -> Iterator[object]:
-    for position in range(len(entry.data_file)):
-        value = entry.data_file[position]
-        yield dict(value) if isinstance(value, Mapping) else value
 
 
 def totals(table: Table) -> dict[str, str]:
