@@ -46,5 +46,10 @@ def _row(entry: HistoryEntry) -> tuple[Cell | str, ...]:
         size(entry.bytes_before),
         size(entry.bytes_after),
         change(entry.bytes_before or 0, entry.bytes_after or 0).text.removesuffix(" of before"),
-        ", ".join(entry.snapshot_ids) or NOTHING,
+        _snapshots(entry.snapshot_ids),
     )
+
+
+def _snapshots(ids: tuple[str, ...]) -> str:
+    """The only one, or the last of many."""
+    return f"{ids[-1]} (+{len(ids) - 1})" if len(ids) > 1 else ", ".join(ids) or NOTHING

@@ -25,6 +25,7 @@ def sections(value: RewritePlan) -> Iterator[Section]:
         to_do = Cell("nothing to do", "good")
     options = {name: int(text) if text.isdecimal() else text for name, text in value.writer.items()}
     written = ", ".join(f"{name.replace('_', ' ')} {named(name, option)}" for name, option in options.items())
+    parts = ", each group by itself" if value.partial_progress else ""
     yield Facts(
         f"Plan {value.plan_id} for {value.table}",
         (
@@ -32,7 +33,7 @@ def sections(value: RewritePlan) -> Iterator[Section]:
             ("rewrites", to_do),
             ("becomes", after if value.groups else NOTHING),
             ("base snapshot", f"{value.base_snapshot_id or NOTHING} on {value.branch}"),
-            ("engine", f"{value.engine}, committed by {value.committer}, proved by {value.verify}"),
+            ("engine", f"{value.engine}, committed by {value.committer}{parts}, proved by {value.verify}"),
             ("written with", written or NOTHING),
         ),
     )

@@ -15,7 +15,7 @@ def sections(value: RewriteResult) -> Iterator[Section]:
     """What changed, how it was proved, where the time went."""
     yield (
         _facts(value)
-        if value.groups_done
+        if value.groups_done or value.groups_failed
         else Facts(f"Nothing to rewrite in {value.table}", (("layout", _layout(value)), ("plan", value.plan_id)))
     )
     if value.skipped:
@@ -41,13 +41,18 @@ def _facts(value: RewriteResult) -> Facts:
             ("ratio", shrunk),
             ("rows", count(value.record_count)),
             ("proof", _proof(value.verification)),
-            ("snapshot", ", ".join(value.snapshot_ids) or NOTHING),
+            ("snapshot", _snapshots(value.snapshot_ids)),
             ("groups", Cell(groups, "critical" if value.groups_failed else None)),
             ("time", f"{seconds(value.elapsed_seconds)} ({spent})" if spent else seconds(value.elapsed_seconds)),
             ("peak memory", size(value.peak_rss_bytes)),
             ("plan", value.plan_id),
         ),
     )
+
+
+def _snapshots(ids: tuple[str, ...]) -> str:
+    """The only one, or the last of many."""
+    return f"{ids[-1]}, the last of {count(len(ids))}" if len(ids) > 1 else ", ".join(ids) or NOTHING
 
 
 def _layout(value: RewriteResult) -> str:
