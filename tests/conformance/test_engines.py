@@ -7,7 +7,7 @@ import math
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +239,53 @@ def test_deletion_vectors_are_applied_or_refused_never_ignored(engine: Engine, s
         assert proof.record_count == 118
 
 
+def test_a_delete_file_touches_only_the_data_files_that_name_it(engine: Engine, tmp_path: Path) -> None:
+    """Each data file is older than the one before it: every later delete applies to it, whatever deletes repeat."""
+    schema = pa.schema([field("n", pa.int64(), 1)])
+    paths = [write(tmp_path / f"{number}.parquet", table(schema, n=[0, 1, 2, 3])) for number in range(4)]
+    deletes = [equality_deletes(tmp_path / f"e{number}.parquet", table(schema, n=[number])) for number in range(3)]
+    deletes.append(equality_deletes(tmp_path / "again.parquet", table(schema, n=[0])))
+    deletes.append(position_deletes(tmp_path / "p.parquet", {path: [3] for path in paths}))
+    named = [[], ["p"], ["again", "e2"], ["again", "e2", "e1", "e0", "p"]]
+    scan = with_delete_files(scan_of(schema, paths, deletes=deletes), tmp_path, named)
+    staged = engine.stage(request_of(scan, tmp_path, [("n", True, True)]))
+    left = [[0, 1, 2, 3], [0, 1, 2], [1, 3], []]
+    assert [row["n"] for row in rows(staged_scan(scan, staged))] == sorted(n for some in left for n in some)
+
+
+def with_delete_files(scan: Scan, root: Path, named: Sequence[Sequence[str]]) -> Scan:
+    """The scan with these delete files for each data file, by the stems of their names."""
+    column = scan.files.schema.get_field_index("delete_files")
+    paths = [[(root / f"{name}.parquet").as_uri() for name in names] for names in named]
+    held = scan.files.schema.field(column)
+    return dataclasses.replace(scan, files=scan.files.set_column(column, held, pa.array(paths, held.type)))
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "rewritten", "no ids"])
+@pytest.mark.parametrize("kind", ["positions", "keys"])
+def test_a_bad_delete_file_is_named_and_leaves_no_file(
+    engine: Engine, scan: Scan, tmp_path: Path, kind: str, damage: str
+) -> None:
+    paths = [Path(fs.FileSystem.from_uri(uri)[1]) for uri in scan.files["file_path"].to_pylist()]
+    victim = tmp_path / "delete.parquet"
+    if kind == "positions":
+        deletes = position_deletes(victim, {path: range(20) for path in paths})
+    else:
+        deletes = equality_deletes(victim, table(pa.schema([SCHEMA.field("n")]), n=range(200)))
+    whole = victim.read_bytes()
+    if damage == "missing":
+        victim.unlink()
+    elif damage == "cut off":
+        victim.write_bytes(whole[:-50])
+    elif damage == "rewritten":
+        victim.write_bytes(whole[:4] + b"\xff" * 60 + whole[64:])
+    else:
+        write(victim, pa.table({"file_path": ["x"], "pos": [1], "n": [1]}))
+    with pytest.raises((DataFileError, Refused), match=r"delete\.parquet"):
+        engine.stage(request_of(scan_of(SCHEMA, paths, deletes=[deletes]), tmp_path))
+    assert not list((tmp_path / "out").glob("**/*.parquet"))
+
+
 KEYS = pa.schema(
     [
         field("n", pa.int64(), 1),
@@ -287,10 +334,8 @@ def tables_with_deletes(draw: st.DrawFn, root: Path) -> Scan:
             drawn = {k.name: draw(st.lists(st.sampled_from(few[k.name]), min_size=count, max_size=count)) for k in keys}
             deletes.append(equality_deletes(path, table(keys, **drawn)))
     made = scan_of(KEYS, paths, deletes=deletes)
-    named = [[d["file_path"] for d in deletes if draw(st.integers(0, 3))] for _ in paths]
-    column = made.files.schema.get_field_index("delete_files")
-    lists = pa.array(named, made.files.schema.field(column).type)
-    return dataclasses.replace(made, files=made.files.set_column(column, made.files.schema.field(column), lists))
+    named = [[f"d{number}" for number in range(len(deletes)) if draw(st.integers(0, 3))] for _ in paths]
+    return with_delete_files(made, root, named)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -304,7 +349,10 @@ def test_what_deletes_leave_is_what_the_reference_engine_leaves(
     found = rows(staged_scan(scan, engine.stage(request_of(scan, root / "engine", key))))
     reference = load(ENGINES, "reference").ENGINE
     left = rows(staged_scan(scan, reference.stage(request_of(scan, root / "reference", key))))
-    if not key:  # files of one schema may be read before those of another
+    if not key:  # files of one schema may be read before those of another, each from its start to its end
+        files = [number for number, _ in groupby(row["row"] // 100 for row in found)]
+        assert len(set(files)) == len(files)
+        assert all(a["row"] < b["row"] for a, b in pairwise(found) if a["row"] // 100 == b["row"] // 100)
         found, left = (sorted(some, key=lambda row: row["row"]) for some in (found, left))
     assert repr(found) == repr(left)
 
