@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pyarrow as pa
 import pytest
 from lake import Lake, flights
 from pyarrow import fs
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
 
 import lakeopt
-from lakeopt.errors import Stale
+from lakeopt.errors import Stale, WorkFailed
 from lakeopt.model.plan import SortField
 from lakeopt.tables.open import open_table
 
@@ -160,3 +162,51 @@ def test_nothing_is_left_that_no_snapshot_names(place: Lake, table: Table) -> No
         for entry in manifest.fetch_manifest_entry(fresh.io, discard_deleted=False)
     }
     assert {found.rpartition("/")[2] for found in listed} <= known
+
+
+def test_snapshots_expire_and_a_sweep_frees_what_they_had(place: Lake, table: Table) -> None:
+    name, first = name_of(table), table.snapshots()[0].snapshot_id
+    table.manage_snapshots().create_tag(first, "first").commit()
+    lakeopt.rewrite(name, strategy="sort", sort_by=KEY)
+    before, tagged = rows(place, table), multiset(place.load(table.name()).scan(snapshot_id=first).to_arrow())
+    result = lakeopt.expire_snapshots(name, older_than="0s")
+    assert (result.expired_snapshots_count, result.bytes_freed_now) == (3, 0)
+    assert {one.reason for one in result.retained} == {"tag first", "head of branch main"}
+    assert set(place.load(table.name()).refs()) == {"first", "main"}
+    swept = lakeopt.sweep(name, grace=0, no_concurrent_writers=True)
+    assert (swept.deleted_files_count, swept.bytes) == (result.marked_files_count, result.marked_bytes)
+    assert swept.bytes > 0
+    assert not swept.failed
+    assert rows(place, table) == before
+    assert multiset(place.load(table.name()).scan(snapshot_id=first).to_arrow()) == tagged
+    again = lakeopt.sweep(name, grace=0, no_concurrent_writers=True)
+    assert (again.deleted_files_count, again.missing_files_count) == (0, 0)
+
+
+def test_a_tag_that_appears_while_snapshots_expire_is_kept_or_its_files_are(
+    place: Lake, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catalogs whose client commits see the tag. A server cannot be asked to: the loss is seen, and nothing marked."""
+    from lakeopt.workflows.expire_snapshots import _Run
+
+    name, first, choose = name_of(table), table.snapshots()[0].snapshot_id, _Run.choose
+    tagged: list[int] = []
+
+    def choose_then_tag(run: Any, at: Any) -> Any:
+        chosen = choose(run, at)
+        if not tagged:
+            tagged.append(first)
+            place.load(table.name()).manage_snapshots().create_tag(first, "late").commit()
+        return chosen
+
+    monkeypatch.setattr(_Run, "choose", choose_then_tag)
+    on_server = isinstance(place.catalog, RestCatalog)
+    seen = pytest.raises(WorkFailed, match="they are lost: late; nothing is marked") if on_server else nullcontext()
+    with seen:
+        lakeopt.expire_snapshots(name, older_than="0s")
+    if on_server:
+        assert lakeopt.sweep(name, grace=0, no_concurrent_writers=True).deleted_files_count == 0
+    else:
+        assert place.load(table.name()).refs()["late"].snapshot_id == first
+        assert len(place.load(table.name()).scan(snapshot_id=first).to_arrow()) == 200
+    assert len(place.load(table.name()).scan().to_arrow()) == 800
