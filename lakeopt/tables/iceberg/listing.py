@@ -106,8 +106,15 @@ def _stored(filesystem: fs.FileSystem, folder: str) -> Iterator[Row]:
             if info.type == fs.FileType.Directory:
                 continue
             dated = info.mtime_ns is not None
-            form = "marker" if info.path.endswith(_HADOOP_MARKER) else "file" if dated else "undated"
-            yield info.path[start:], info.size, info.mtime_ns // 1000 if dated else None, form
+            yield info.path[start:], info.size, info.mtime_ns // 1000 if dated else None, _form(info)
+
+
+def _form(info: fs.FileInfo) -> str:
+    if info.path.endswith(_HADOOP_MARKER):
+        return "marker"
+    if "//" in info.path:  # pyarrow lists such a key and takes it for no path in anything else
+        return "unaddressable"
+    return "file" if info.mtime_ns is not None else "undated"
 
 
 def _branches(filesystem: fs.FileSystem, folder: str, depth: int) -> Iterator[Iterable[fs.FileInfo]]:
@@ -115,6 +122,9 @@ def _branches(filesystem: fs.FileSystem, folder: str, depth: int) -> Iterator[It
         yield filesystem.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
         return
     infos = filesystem.get_file_info(fs.FileSelector(folder, recursive=False, allow_not_found=True))
+    if any(info.path.rstrip("/") == folder.rstrip("/") for info in infos):  # keys with // behind the folder's name
+        yield from _branches(filesystem, folder, 0)
+        return
     yield infos
     for info in infos:
         if info.type == fs.FileType.Directory:
