@@ -103,7 +103,8 @@ class Table(Protocol):
     def create_exclusively(self, location: str, body: bytes) -> bool:
         """Write an object if its name is free; False where it is taken.
 
-        :raises Refused: the storage offers no such thing to us.
+        :raises Refused: the storage offers no such thing.
+        :raises MissingExtra: it does, but through a package that is not installed.
         :raises OSError: the storage cannot be written.
         """
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakeopt.config import Settings
-from lakeopt.errors import CommitConflict, Refused, Unreachable
+from lakeopt.errors import CommitConflict, MissingExtra, Refused, Unreachable
 from lakeopt.model.plan import FileGroup, RewritePlan
 from lakeopt.tables.base import Table
 from lakeopt.workflows.journal import now
@@ -82,7 +82,7 @@ class Leases:
         try:
             if not self._create(name, about | {"partition": group.partition, "branch": self.plan.branch}):
                 return "another lakeopt run took it on at the same moment"
-        except Refused as error:
+        except (Refused, MissingExtra) as error:
             self.unleased = str(error)
             return None
         self._held[key] = held

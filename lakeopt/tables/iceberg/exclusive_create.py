@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import os
 import secrets
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from pyarrow import fs
 from pyiceberg.io import FileIO
 
-from lakeopt.errors import Refused
+from lakeopt.errors import MissingExtra, Refused
 from lakeopt.tables.iceberg.storage import resolve
 
 #: What a file system says that knows no hard links.
@@ -22,7 +23,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.E
 def create_exclusively(io: FileIO, location: str, body: bytes) -> bool:
     """Write an object if its name is free; False where it is taken. A reader sees all of it or nothing.
 
-    :raises Refused: the storage offers no such thing to us.
+    :raises Refused: the storage offers no such thing.
+    :raises MissingExtra: it does, but through a package that is not installed.
     :raises OSError: the storage cannot be written.
     """
     filesystem, path = resolve(io, location)
@@ -76,11 +78,8 @@ def _s3fs(io: FileIO, filesystem: fs.FileSystem, location: str) -> Any:
         raise Refused(f"nothing can be created exclusively at {location}")
     if isinstance(filesystem, fs.PyFileSystem) and isinstance(filesystem.handler, fs.FSSpecHandler):
         return filesystem.handler.fs
-    try:
-        import s3fs  # type: ignore[import-not-found]  # noqa: F401 (an optional package)
-        from pyiceberg.io.fsspec import FsspecFileIO
-    except ImportError as error:
-        raise Refused(
-            "nothing can be created exclusively on S3 without the package s3fs", hint="pip install s3fs"
-        ) from error
+    if importlib.util.find_spec("s3fs") is None:
+        raise MissingExtra("s3fs", "s3")
+    from pyiceberg.io.fsspec import FsspecFileIO
+
     return FsspecFileIO(io.properties).get_fs(scheme)
