@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from lakeopt.config import Settings
 from lakeopt.model.serde import Document, to_data
 from lakeopt.tables.base import Table
-from lakeopt.workflows.processes import has_ended, process_identity
+from lakeopt.workflows.processes import has_ended, process_identity, seems_ended
 from lakeopt.workflows.state import object_names, read_object, read_objects, state_location, write_object
 
 #: Events after which a run does nothing more, and nothing is left to be found out.
@@ -108,13 +108,19 @@ class JournalledRun:
         process: Mapping[str, Any] | None = self.started.get("process")
         return process is not None and has_ended(process)
 
+    @cached_property
+    def seems_dead(self) -> bool:
+        """Whether its process is gone as far as its host's name tells."""
+        process: Mapping[str, Any] | None = self.started.get("process")
+        return process is not None and seems_ended(process)
+
     @property
     def status(self) -> str:
         """``committed``, ``failed``, ``interrupted``, ``unknown`` or ``running``."""
         event = str(self.last["event"])
         if event in (*ENDS, "unknown"):
             return event
-        if not self.is_dead:
+        if not self.seems_dead:
             return "running"
         return "interrupted" if self.pending_snapshot is None else "unknown"
 

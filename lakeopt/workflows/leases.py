@@ -3,8 +3,8 @@
 ``<state dir>/leases/<table uuid>/<key>/<nnnn>.json``, created exclusively; the highest number holds. The key stands
 for a branch, a partition spec and a partition, so that groups of different plans that share a file share a key: what
 two plans make of one partition would only conflict. A lease is left in the way of others while its run lives; that
-of a run that is surely dead is taken over by the next number, and so is one that is older than the grace where
-nothing is known of its process.
+of a run that seems dead is taken over by the next number, and so is one that is older than the grace where nothing is
+known of its process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lakeopt.errors import CommitConflict, MissingExtra, Refused, Unreachable
 from lakeopt.model.plan import FileGroup, RewritePlan
 from lakeopt.tables.base import Table
 from lakeopt.workflows.journal import now
-from lakeopt.workflows.processes import has_ended, process_identity
+from lakeopt.workflows.processes import process_identity, seems_ended
 from lakeopt.workflows.state import delete_object, object_names, read_object, state_location
 
 if TYPE_CHECKING:
@@ -155,9 +155,12 @@ def lease_key(branch: str, group: FileGroup) -> str:
 
 
 def is_void(lease: Mapping[str, Any]) -> bool:
-    """Whether a lease keeps nobody away any more: its run is surely dead, or it is older than the grace."""
+    """Whether a lease keeps nobody away any more: its run seems to have ended, or it is older than the grace.
+
+    Where that is wrong, work is done twice; nothing is lost by it.
+    """
     process = lease.get("process")
-    return (isinstance(process, dict) and has_ended(process)) or age_of(lease) > GRACE
+    return (isinstance(process, dict) and seems_ended(process)) or age_of(lease) > GRACE
 
 
 def age_of(event: Mapping[str, Any]) -> float:

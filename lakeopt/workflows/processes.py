@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 
 def start_time(pid: int) -> str | None:
@@ -28,21 +29,42 @@ def start_time(pid: int) -> str | None:
 
 
 def process_identity() -> dict[str, str | int]:
-    """What tells a later run on this host whether this process still lives: host, boot, pid and start time."""
+    """What tells a later run whether this process still lives: host, boot, pid namespace, pid and start time."""
     pid = os.getpid()
     boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
-    return {"host": socket.gethostname(), "pid": pid, "boot_id": boot, "start_time": start_time(pid) or ""}
+    namespace = os.readlink(_PID_NAMESPACE) if _PID_NAMESPACE.is_symlink() else ""
+    return {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "boot_id": boot,
+        "pid_namespace": namespace,
+        "start_time": start_time(pid) or "",
+    }
 
 
 def has_ended(process: Mapping[str, Any]) -> bool:
-    """Whether the process of that identity is surely gone; of one on another host nothing is known.
+    """Whether the process of that identity is surely gone.
 
-    >>> has_ended(process_identity()), has_ended(process_identity() | {"start_time": "0"})
-    (False, True)
+    Only of one of the same boot of the same host is that known: machines and containers may share a name, and
+    containers of one machine do not see each other's processes.
+
+    >>> here = process_identity()
+    >>> has_ended(here), has_ended(here | {"start_time": "0"}), has_ended(here | {"start_time": "0", "boot_id": "x"})
+    (False, True, False)
     """
     here = process_identity()
-    if process.get("host") != here["host"]:
+    if any(process.get(name) != here[name] for name in ("host", "boot_id", "pid_namespace")):
         return False
-    if process.get("boot_id") != here["boot_id"]:
-        return True
     return start_time(int(process.get("pid", 0))) != process.get("start_time")
+
+
+def seems_ended(process: Mapping[str, Any]) -> bool:
+    """Whether it is surely gone, or its host has, by its name, been started anew: enough where nothing is lost by it.
+
+    >>> here = process_identity()
+    >>> seems_ended(here), seems_ended(here | {"boot_id": "x"}), seems_ended(here | {"host": "x", "boot_id": "x"})
+    (False, True, False)
+    """
+    here = process_identity()
+    rebooted = process.get("host") == here["host"] and process.get("boot_id") != here["boot_id"]
+    return rebooted or has_ended(process)

@@ -64,7 +64,7 @@ def _settle(table: Table, committer: Committer, settings: Settings, run: Journal
         return
     forget(table, settings, run.token)
     done = "removed" if certain else "marked for the next sweep"
-    reason = "it was killed" if run.is_dead else "nothing was heard of it for longer than the grace"
+    reason = "it was killed" if run.seems_dead else "nothing was heard of it for longer than the grace"
     log.write("interrupted", error=f"{reason}; {len(left)} files that it left are {done}", settled_later=True)
 
 
@@ -73,7 +73,7 @@ def _leavings(table: Table, run: JournalledRun, landed: set[int]) -> Iterator[Ma
     from pyarrow import fs
 
     done = landed | {number for event in run.of("group-committed") for number in event["group_ids"]}
-    reason = f"written by plan {run.plan_id}, which was {'killed' if run.is_dead else 'given up'}"
+    reason = f"written by plan {run.plan_id}, which was {'killed' if run.seems_dead else 'given up'}"
     for event in run.of("staging"):
         if event["group_id"] in done:
             continue
