@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,6 +14,7 @@ from pyarrow import fs
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
+from servers.places import lake_at, marks, new_namespace
 
 import lakeopt
 from lakeopt.errors import Stale, WorkFailed
@@ -22,7 +22,6 @@ from lakeopt.model.plan import SortField
 from lakeopt.tables.open import open_table
 
 KEY = (SortField("dest"), SortField("carrier"))
-SERVICES = {"postgres": "PostgreSQL", "rest": "Iceberg REST catalog", "hive": "Hive metastore", "s3": "S3 (versitygw)"}
 #: A Hive metastore makes the folders of its tables itself, and 2.3 knows no S3: no recipe is proved yet.
 UNPROVED = {("hive", "s3"): "a Hive metastore on S3 is unproved: it needs an s3a of its own to make folders"}
 
@@ -31,30 +30,17 @@ def _pairs() -> list[Any]:
     found = []
     for catalog in ("sqlite", "postgres", "rest", "hive"):
         for store in ("local", "s3"):
-            marks: list[Any] = [pytest.mark.service(SERVICES[name]) for name in (catalog, store) if name in SERVICES]
+            own = marks(catalog, store)
             if (catalog, store) in UNPROVED:
-                marks.append(pytest.mark.skip(reason=UNPROVED[catalog, store]))
-            found.append(pytest.param((catalog, store), marks=marks, id=f"{catalog}-{store}"))
+                own.append(pytest.mark.skip(reason=UNPROVED[catalog, store]))
+            found.append(pytest.param((catalog, store), marks=own, id=f"{catalog}-{store}"))
     return found
 
 
 @pytest.fixture(params=_pairs())
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """A lake of that catalog over that store, configured for this process and others."""
-    catalog, store = request.param
-    properties: dict[str, str] = {}
-    if store == "s3":
-        server = request.getfixturevalue("s3")
-        properties |= {**server.properties(), "warehouse": f"s3://{server.bucket}/{uuid.uuid4().hex}"}
-    if catalog == "postgres":
-        properties["uri"] = request.getfixturevalue("postgres").database()
-    elif catalog == "rest":
-        fixture = "rest" if store == "local" else "rest_on_s3"
-        properties |= {"type": "rest", "uri": request.getfixturevalue(fixture).uri}
-    elif catalog == "hive":
-        own = {"type": "hive", "uri": request.getfixturevalue("hive").uri, "hive.hive2-compatible": "true"}
-        properties |= own
-    lake = Lake(tmp_path / "lake", properties=properties)
+    lake = lake_at(request, tmp_path / "lake", *request.param)
     for name, value in lake.environment.items():
         monkeypatch.setenv(name, value)
     return lake
@@ -63,7 +49,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.fixture
 def table(place: Lake) -> Table:
     """Four days of flights in four files, in a namespace of its own."""
-    return place.flights(f"n{uuid.uuid4().hex[:12]}.flights", days=4)
+    return place.flights(f"{new_namespace()}.flights", days=4)
 
 
 def name_of(table: Table) -> str:
@@ -134,7 +120,7 @@ def test_a_delete_between_plan_and_commit_makes_the_plan_stale(place: Lake, tabl
 
 
 def test_partitions_and_evolved_columns(place: Lake) -> None:
-    table = place.flights(f"n{uuid.uuid4().hex[:12]}.parted", days=3, partition=[("origin", "identity")])
+    table = place.flights(f"{new_namespace()}.parted", days=3, partition=[("origin", "identity")])
     with table.update_schema() as update:
         update.rename_column("dest", "destination")
         update.delete_column("flight")
