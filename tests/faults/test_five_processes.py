@@ -49,16 +49,7 @@ def test_no_row_is_lost_doubled_or_resurrected(
     given = [json.dumps(lake.properties), str(lake.root)]
     processes = [
         subprocess.Popen(
-            [
-                sys.executable,
-                script,
-                role,
-                str(number),
-                str(SECONDS),
-                name,
-                json.dumps(lake.properties),
-                str(lake.root),
-            ],
+            [sys.executable, script, role, str(number), str(SECONDS), name, *given],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
