@@ -79,18 +79,17 @@ def read_records(io: FileIO, location: str, what: Literal["manifest list", "mani
         raise metadata_error(what, location, error) from error
 
 
-def read_paths(io: FileIO, location: str) -> Iterator[tuple[int, int, str, int]]:
+def read_paths(content: bytes, location: str) -> Iterator[tuple[int, int, str, int]]:
     """Status, content, path and size (bytes) of every entry of a manifest, deleted ones too; the rest is passed over.
 
-    :raises DataFileError: the manifest is missing, truncated or damaged.
-    :raises Unreachable: the storage does not answer, or does not let us read.
+    ``content`` are the bytes of the manifest at ``location``.
+
+    :raises DataFileError: the manifest is truncated or damaged.
     """
     try:
-        with io.new_input(location).open() as source:
-            content = source.read()
         for status, file in _records(content, "paths"):
             yield status, *file
-    except (LakeoptError, GeneratorExit):
+    except GeneratorExit:
         raise
     except Exception as error:  # damaged bytes make the decoder raise almost anything
         raise metadata_error("manifest", location, error) from error

@@ -53,7 +53,9 @@ def dead_files(before: Table, snapshot_ids: Iterable[int], after: Table | None =
             "partition_statistics": [one for one in new.metadata.partition_statistics if one.snapshot_id not in gone],
         }
     )
-    reached = reachable_files(Iceberg(new.name(), still, new.metadata_location, new.io, new.catalog), kept)
+    has_files = pc.any(pc.is_in(named["kind"], pa.array(["data", "delete"]))).as_py()
+    table = Iceberg(new.name(), still, new.metadata_location, new.io, new.catalog)
+    reached = reachable_files(table, kept, files=has_files)
     dead = unreached(named, reached)
     return _existing(before, dead).select(["file_path", "kind", "bytes"])
 
@@ -79,9 +81,8 @@ def _met(own: pa.ChunkedArray, reachable: Iterable[pa.Table]) -> Iterator[pa.Tab
 
 def _entries(old: Iceberg, expired: History, retained: History) -> Iterator[pa.Table]:
     """Files of the manifests that only expired snapshots list; what the others hold live is reachable anyway."""
-    for path, manifest in expired.manifests.items():
-        if path not in retained.manifests:
-            yield from files_of(old.io, manifest)
+    alone = (manifest for path, manifest in expired.manifests.items() if path not in retained.manifests)
+    return files_of(old.io, alone)
 
 
 def _distinct(parts: Sequence[pa.Table]) -> pa.Table:

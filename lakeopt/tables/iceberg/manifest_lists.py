@@ -9,10 +9,10 @@ is either decoded or equal to one that was.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from pyiceberg.io import FileIO
@@ -23,7 +23,7 @@ from lakeopt.errors import DataFileError
 from lakeopt.tables.iceberg.avro import metadata_error, read_blocks, read_header, record_reader
 from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
 
-#: Lists that are fetched ahead of the one that is decoded.
+#: Files that are fetched ahead of the one that is decoded.
 _AHEAD = 16
 
 
@@ -44,7 +44,7 @@ def read_history(io: FileIO, snapshots: Iterable[Snapshot]) -> History:
     ordered = sorted(snapshots, key=lambda one: (one.sequence_number or 0, one.timestamp_ms))
     history, decoder = History(), _ListDecoder()
     filled = {_location(snapshot) for snapshot in ordered if _holds_files(snapshot)}
-    for location, content in _contents(io, [_location(snapshot) for snapshot in ordered]):
+    for location, content in contents(io, map(_location, ordered), "manifest list"):
         try:
             found = decoder.new_records(content)
             if location in filled and decoder.is_empty:
@@ -72,24 +72,31 @@ def _location(snapshot: Snapshot) -> str:
     return snapshot.manifest_list
 
 
-def _contents(io: FileIO, locations: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Bytes of each list in this order, fetched a few ahead by threads: stores answer late rather than slowly."""
+def contents(io: FileIO, locations: Iterable[str], what: str) -> Iterator[tuple[str, bytes]]:
+    """Bytes of each file in this order, fetched a few ahead by threads: stores answer late rather than slowly.
+
+    :raises DataFileError: one is missing; ``what`` says in the message what it is.
+    :raises Unreachable: the storage does not answer.
+    """
     rest = iter(dict.fromkeys(locations))
     with ThreadPoolExecutor(_AHEAD) as pool:
-        waiting: list[tuple[str, Future[bytes]]] = [(one, pool.submit(_read, io, one)) for one in islice(rest, _AHEAD)]
+        waiting: deque[tuple[str, Future[bytes]]] = deque()
+        for location in rest:
+            waiting.append((location, pool.submit(_read, io, location, what)))
+            if len(waiting) > _AHEAD:
+                first, content = waiting.popleft()
+                yield first, content.result()
         while waiting:
-            location, content = waiting.pop(0)
-            for one in islice(rest, 1):
-                waiting.append((one, pool.submit(_read, io, one)))
-            yield location, content.result()
+            first, content = waiting.popleft()
+            yield first, content.result()
 
 
-def _read(io: FileIO, location: str) -> bytes:
+def _read(io: FileIO, location: str, what: str) -> bytes:
     try:
         with io.new_input(location).open() as source:
             return bytes(source.read())
     except Exception as error:  # storage libraries raise types of their own
-        raise metadata_error("manifest list", location, error) from error
+        raise metadata_error(what, location, error) from error
 
 
 class _ListDecoder:

@@ -17,7 +17,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from lakeopt.errors import DataFileError
 from lakeopt.tables.iceberg.avro import read_paths
-from lakeopt.tables.iceberg.manifest_lists import History, read_history
+from lakeopt.tables.iceberg.manifest_lists import History, contents, read_history
 
 #: One row a file; ``kind`` is data, delete, manifest, manifest-list, metadata, statistics or version-hint.
 REACHABLE = pa.schema([("file_path", pa.string()), ("kind", pa.string())])
@@ -28,12 +28,14 @@ NAMED = pa.schema([*REACHABLE, ("bytes", pa.int64()), ("live", pa.bool_())])
 _CHUNK = 8192
 
 
-def reachable_files(iceberg: Iceberg, snapshots: Iterable[Snapshot] | None = None) -> Iterator[pa.Table]:
-    """Every file that the table's metadata can reach (:data:`REACHABLE`), manifest by manifest, bounded.
+def reachable_files(
+    iceberg: Iceberg, snapshots: Iterable[Snapshot] | None = None, *, files: bool = True
+) -> Iterator[pa.Table]:
+    """Every file that the table's metadata can reach (:data:`REACHABLE`), some thousand at a time, bounded.
 
     That is: the metadata file itself, those of its log and the version hint; all statistics; and, of ``snapshots``
     (all of the metadata: those of every ref, and staged ones), manifest lists, manifests and live files. A file may
-    be named more than once.
+    be named more than once. Without ``files``, manifests are named and not opened.
 
     :raises DataFileError: a manifest list or a manifest is missing or damaged.
     :raises Unreachable: the storage does not answer.
@@ -46,9 +48,10 @@ def reachable_files(iceberg: Iceberg, snapshots: Iterable[Snapshot] | None = Non
     history = read_history(iceberg.io, metadata.snapshots if snapshots is None else snapshots)
     yield _rows(list(history.list_bytes), "manifest-list").select(REACHABLE.names)
     yield _rows(list(history.manifests), "manifest").select(REACHABLE.names)
-    for manifest in history.manifests.values():
-        for chunk in files_of(iceberg.io, manifest):
-            yield chunk.filter(chunk["live"]).select(REACHABLE.names)
+    if not files:
+        return
+    for chunk in files_of(iceberg.io, history.manifests.values()):
+        yield chunk.filter(chunk["live"]).select(REACHABLE.names)
 
 
 def metadata_files(iceberg: Iceberg) -> list[str]:
@@ -71,18 +74,30 @@ def statistics_rows(iceberg: Iceberg, snapshot_ids: set[int]) -> pa.Table:
     return _rows([one.statistics_path for one in found], "statistics", [one.file_size_in_bytes for one in found])
 
 
-def files_of(io: FileIO, manifest: ManifestFile) -> Iterator[pa.Table]:
-    """All files that a manifest names, deleted ones too (:data:`NAMED`), a few thousand at a time.
+def files_of(io: FileIO, manifests: Iterable[ManifestFile]) -> Iterator[pa.Table]:
+    """All files that manifests name, deleted ones too (:data:`NAMED`), some thousand at a time.
 
-    :raises DataFileError: the manifest is missing, damaged, or shorter than the manifest list says.
+    :raises DataFileError: a manifest is missing, damaged, or shorter than the manifest list says.
     """
-    entries = read_paths(io, manifest.manifest_path)
+    by_path = {manifest.manifest_path: manifest for manifest in manifests}
+    waiting: list[pa.Table] = []
+    for location, content in contents(io, by_path, "manifest"):
+        waiting += _files_of(by_path[location], content)
+        if sum(part.num_rows for part in waiting) >= _CHUNK or len(waiting) >= _CHUNK:
+            yield pa.concat_tables(waiting)
+            waiting.clear()
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _files_of(manifest: ManifestFile, content: bytes) -> Iterator[pa.Table]:
+    entries = read_paths(content, manifest.manifest_path)
     live = 0
     while chunk := list(islice(entries, _CHUNK)):
-        states, contents, paths, sizes = zip(*chunk, strict=True)
+        states, forms, paths, sizes = zip(*chunk, strict=True)
         alive = [state != ManifestEntryStatus.DELETED for state in states]
         live += sum(alive)
-        kinds = ["delete" if content else "data" for content in contents]
+        kinds = ["delete" if form else "data" for form in forms]
         yield pa.table([paths, kinds, sizes, alive], schema=NAMED)
     stated = (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
     if live < stated:
