@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from pyiceberg.table.statistics import StatisticsFile
 import lakeopt
 from lakeopt.cli.app import main
 from lakeopt.config import Settings, load_settings
-from lakeopt.errors import ConfigurationError, DataFileError, LakeoptError, Refused, StalePlan
+from lakeopt.errors import ConfigurationError, DataFileError, LakeoptError, Refused, StalePlan, UsageError
 from lakeopt.model.json_schema import schema_of
 from lakeopt.model.orphans import OrphanPlan, OrphanResult, RestoreResult
 from lakeopt.model.serde import to_data
@@ -239,6 +241,32 @@ def test_table_replaced_between_plan_and_moves_is_stale(lake: Lake) -> None:
     with pytest.raises(StalePlan, match="another table"):
         quarantine_orphan_files(plan)
     assert orphan.exists()
+
+
+@pytest.mark.parametrize("path", ["../guest/data.parquet", "/etc/passwd", "data//x", "data/..", ""])
+def test_plan_that_was_edited_to_lead_out_of_the_table_is_refused(lake: Lake, path: str) -> None:
+    plant(lake.flights(days=1), "data/dead.parquet")
+    plan = find_orphan_files(NAME)
+    edited = dataclasses.replace(plan, orphans=(dataclasses.replace(plan.orphans[0], path=path),))
+    with pytest.raises(UsageError, match="contradicts itself"):
+        quarantine_orphan_files(edited)
+
+
+def test_saved_plan_is_carried_out_and_looks_at_each_file_anew(lake: Lake, tmp_path: Path) -> None:
+    table = lake.flights(days=1)
+    orphan = plant(table, "data/dead.parquet")
+    saved = tmp_path / "plan.json"
+    assert main(["remove-orphan-files", NAME, "--dry-run", "--quiet", "-o", str(saved)]) == 0
+    live = next(iter(lake.files(table))).file_path.rpartition("/")[2]
+    stamp = (folder(table) / "data" / live).stat()
+    text = json.loads(saved.read_text())
+    moment = datetime.fromtimestamp(stamp.st_mtime_ns // 1000 / 1e6, UTC).isoformat(timespec="microseconds")
+    text["orphans"].append({"path": f"data/{live}", "bytes": stamp.st_size, "modified_at": moment, "reason": "edited"})
+    text["orphan_files_count"] += 1
+    saved.write_text(json.dumps(text))
+    assert main(["apply", str(saved), "--yes", "--quiet"]) == 0
+    assert not orphan.exists()
+    assert len(lake.load("db.flights").scan().to_arrow()) == 200
 
 
 def test_neighbour_that_came_between_plan_and_moves_is_refused(lake: Lake) -> None:

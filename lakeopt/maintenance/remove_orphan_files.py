@@ -37,7 +37,7 @@ _FORMS = {
     "special": "neither file nor folder",
     "undated": "the store does not say when it was written",
     "unnamable": "its name is not UTF-8",
-    "unaddressable": "a key with // in it can be listed and not moved",
+    "unaddressable": "a key with //, . or .. in it can be listed and not moved",
 }
 _PLAN_OF_FILE = r"(?:^|/)(?P<plan>\d{8}T\d{6}-[0-9a-f]{8})-[^/]*$"
 _COMPANION = r"(?s)^(?P<folder>(?:.*/)?)\.(?P<name>[^/]+)\.crc$"

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lakeopt.errors import UsageError
 from lakeopt.model.serde import Document
+
+#: Parts of a path that name no file: empty, ``.`` and ``..``.
+_ODD_PART = re.compile(r"/\.{0,2}/")
+_PLAN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
+
+
+def plan_id_is_plain(plan_id: str) -> bool:
+    """Whether an id is a plain name: anything else would lead out of the table's folders.
+
+    >>> plan_id_is_plain("20261124T120000-0badcafe"), plan_id_is_plain("../x")
+    (True, False)
+    """
+    return _PLAN_ID.fullmatch(plan_id) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,16 @@ class OrphanPlan(Document):
     orphans: tuple[OrphanFile, ...]
     kept_counts: Mapping[str, int]
     kept: tuple[KeptFile, ...]
+
+    def require_consistent(self) -> None:
+        """Refuse a plan that was edited into nonsense: a path must not lead out of the location.
+
+        :raises UsageError: it contradicts itself.
+        """
+        holds = plan_id_is_plain(self.plan_id) and self.orphan_files_count == len(self.orphans)
+        inside = not any(_ODD_PART.search(f"/{file.path}/") for file in self.orphans)
+        if not (holds and inside and len({file.path for file in self.orphans}) == len(self.orphans)):
+            raise UsageError("the plan contradicts itself", hint="look for orphans again")
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ def quarantine_orphan_files(
 
     started = time.perf_counter()
     settings = settings or load_settings()
+    plan.require_consistent()
     table = open_table(plan.table, settings) if table is None else table.refresh()
     if (table.uuid, table.location) != (plan.table_uuid, plan.location):
         raise StalePlan(f"{plan.table} is another table now, or has another location", hint="look for orphans again")

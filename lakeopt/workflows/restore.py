@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -12,12 +11,11 @@ from typing import Any
 
 from lakeopt.config import Settings, load_settings
 from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, UnknownName, UsageError
-from lakeopt.model.orphans import RestorePlan, RestoreResult
+from lakeopt.model.orphans import RestorePlan, RestoreResult, plan_id_is_plain
 from lakeopt.tables.base import Table
 from lakeopt.workflows import journal, quarantine
 
 _ORPHANS = "orphan_plan"
-_PLAN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
 #: Plans whose files may lie in the quarantine, even if none is left there.
 _QUARANTINES = (_ORPHANS, "sweep_plan")
 
@@ -74,6 +72,8 @@ def carry_out_restore(
     """
     started = time.perf_counter()
     settings = settings or load_settings()
+    for name in (plan.plan_id, plan.undone_plan_id):
+        _require_plan_id(name)
     table = _opened(plan.table if table is None else table, settings)
     if table.uuid != plan.table_uuid:
         raise StalePlan(f"{plan.table} is another table now", hint="plan the restore again")
@@ -116,7 +116,7 @@ def _opened(table: str | Table, settings: Settings) -> Table:
 
 def _require_plan_id(plan: str) -> None:
     """An id is a plain name: anything else would lead out of the table's folders."""
-    if not _PLAN_ID.fullmatch(plan):
+    if not plan_id_is_plain(plan):
         raise UsageError(f"{plan!r} is no plan id", hint="lakeopt history TABLE lists them")
 
 

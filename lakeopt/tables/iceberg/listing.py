@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -33,6 +34,9 @@ SCHEMA = pa.schema(
 BATCH = 65_536
 #: What Hadoop's S3 file system makes to stand for a folder.
 _HADOOP_MARKER = "_$folder$"
+
+#: Parts of a key that are none of a path: empty, ``.`` and ``..``.
+_ODD_PART = re.compile(r"/\.{0,2}(?:/|$)")
 
 Row = tuple[str, int | None, int | None, str]
 
@@ -112,7 +116,7 @@ def _stored(filesystem: fs.FileSystem, folder: str) -> Iterator[Row]:
 def _form(info: fs.FileInfo) -> str:
     if info.path.endswith(_HADOOP_MARKER):
         return "marker"
-    if "//" in info.path:  # pyarrow lists such a key and takes it for no path in anything else
+    if _ODD_PART.search(info.path):  # pyarrow lists such a key and takes it for no path, or another, in anything else
         return "unaddressable"
     return "file" if info.mtime_ns is not None else "undated"
 
