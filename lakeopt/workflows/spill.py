@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from lakeopt.errors import NoSpace
+
 _PREFIX = "lakeopt-spill-"
 _LOCK = "in-use"
 
@@ -18,8 +20,15 @@ def spill_directory() -> Iterator[str]:
     """A new folder below the system's temporary folder (``TMPDIR``), for the time of the block.
 
     Its owner holds a lock that ends with the process, so that others can tell a live folder from a dead one.
+
+    :raises NoSpace: no temporary folder can be written.
     """
-    root = Path(tempfile.gettempdir())
+    try:
+        root = Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise NoSpace(
+            "no temporary folder can be written", hint="free disk space, or set TMPDIR to a folder that has some"
+        ) from error
     _remove_dead(root)
     name = tempfile.mkdtemp(prefix=_PREFIX, dir=root)
     try:

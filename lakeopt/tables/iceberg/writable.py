@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import time
 from typing import Any
@@ -76,7 +77,7 @@ def reload(table: Iceberg, deadline: float) -> Iceberg:
 
 def storage_error(error: OSError) -> LakeoptError:
     """What it means that manifests could not be written; nothing was committed."""
-    if error.errno == 28 or "No space left" in str(error):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error):
         return NoSpace(f"no space left for the table's metadata: {error}", hint="free some space")
     if isinstance(error, PermissionError):
         return Refused(f"the table's metadata may not be written: {error}", hint="check the permissions of this user")
