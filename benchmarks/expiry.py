@@ -14,6 +14,7 @@ import argparse
 import datetime
 import io
 import json
+import os
 import sys
 import tempfile
 import time
@@ -187,6 +188,7 @@ def cells(folder: Path, count: int, shape: str, repeat: int) -> Iterator[dict[st
     lists = [one.manifest_list for one in table.snapshots()]
     list_bytes = sum(len(table.io.new_input(location)) for location in lists)
     for _ in range(repeat):
+        load = os.getloadavg()[0]
         done = run([*command, "--dry-run", "--json"])
         plan = json.loads(done.stdout)
         yield {
@@ -198,6 +200,7 @@ def cells(folder: Path, count: int, shape: str, repeat: int) -> Iterator[dict[st
             "retained": len(plan["retained"]),
             "files_to_mark": plan["files_to_mark"],
             "bytes_to_free": plan["bytes_to_free"],
+            "load_average_before": load,
             "wall_seconds": done.wall,
             "cpu_seconds": done.cpu,
             "peak_rss_bytes": done.peak_rss_bytes,

@@ -80,14 +80,15 @@ def files_of(io: FileIO, manifests: Iterable[ManifestFile]) -> Iterator[pa.Table
     :raises DataFileError: a manifest is missing, damaged, or shorter than the manifest list says.
     """
     by_path = {manifest.manifest_path: manifest for manifest in manifests}
-    waiting: list[pa.Table] = []
+    waiting, rows = [NAMED.empty_table()], 0
     for location, content in contents(io, by_path, "manifest"):
-        waiting += _files_of(by_path[location], content)
-        if sum(part.num_rows for part in waiting) >= _CHUNK or len(waiting) >= _CHUNK:
+        for part in _files_of(by_path[location], content):
+            waiting.append(part)
+            rows += part.num_rows
+        if rows >= _CHUNK:
             yield pa.concat_tables(waiting)
-            waiting.clear()
-    if waiting:
-        yield pa.concat_tables(waiting)
+            waiting, rows = [NAMED.empty_table()], 0
+    yield pa.concat_tables(waiting)
 
 
 def _files_of(manifest: ManifestFile, content: bytes) -> Iterator[pa.Table]:
