@@ -21,6 +21,11 @@ def entries_of(table: Table, ref: str = "main") -> list[ManifestEntry]:
     return [entry for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io)]
 
 
+def specs_without_parts(table: Table) -> set[int]:
+    """Specs that divide nothing: equality deletes of them reach the whole table."""
+    return {n for n, spec in table.specs().items() if all(str(part.transform) == "void" for part in spec.fields)}
+
+
 class LiveRow(NamedTuple):
     """A row that no delete takes away, with its values by field id."""
 
@@ -31,7 +36,7 @@ class LiveRow(NamedTuple):
 
 def live_rows(table: Table, ref: str = "main") -> list[LiveRow]:
     """All rows at the head of a branch or at a tag, and where they lie."""
-    everywhere = {number for number, spec in table.specs().items() if spec.is_unpartitioned()}
+    everywhere = specs_without_parts(table)
     entries = entries_of(table, ref)
     deletes = [_Delete(table, entry) for entry in entries if entry.data_file.content != DataFileContent.DATA]
     rows = []
