@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import fs
+from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchNamespaceError
 from pyiceberg.table import Table as Iceberg
 
 from lakeopt.errors import LakeoptError, Refused, UnknownName, Unreachable, first_line
 from lakeopt.tables.iceberg import catalog
 from lakeopt.tables.iceberg.folder import Folder
-from lakeopt.tables.iceberg.identifiers import join_identifier
+from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
 from lakeopt.tables.iceberg.location_keys import lies_in
 from lakeopt.tables.iceberg.storage import local_path
 
@@ -62,6 +63,7 @@ def _neighbours(iceberg: Iceberg) -> Iterator[tuple[str, list[str]]]:
                 identifiers = sorted(map(tuple, connected.list_tables(namespace)))
             except NoSuchNamespaceError:  # dropped since it was listed
                 continue
+        yield from _hive_tables(connected, namespace)
         for identifier in identifiers:
             if identifier == tuple(iceberg.name()):
                 continue
@@ -79,6 +81,19 @@ def _neighbours(iceberg: Iceberg) -> Iterator[tuple[str, list[str]]]:
                 ) from error
             elsewhere = [metadata.properties[key] for key in _PATHS if key in metadata.properties]
             yield name, [metadata.location, *elsewhere]
+
+
+def _hive_tables(connected: Catalog, namespace: Identifier) -> Iterator[tuple[str, list[str]]]:
+    """Tables of a Hive metastore that are no Iceberg tables, with their locations: pyiceberg does not list them."""
+    if type(connected).__module__ != "pyiceberg.catalog.hive":
+        return
+    with catalog.answering(connected.name), connected._client as metastore:  # type: ignore[attr-defined]
+        names = metastore.get_all_tables(db_name=namespace[0])
+        tables = metastore.get_table_objects_by_name(dbname=namespace[0], tbl_names=names)
+    for table in tables:
+        location = table.sd.location if table.sd else None
+        if (table.parameters or {}).get("table_type", "").lower() != "iceberg" and location:
+            yield join_identifier((connected.name, namespace[0], table.tableName)), [location]
 
 
 def refuse_foreign_files(
