@@ -1,6 +1,6 @@
 """Rewrites against a stream of appends: short retries and small commits make progress where long waits starve.
 
-Two stock pyiceberg processes append to the table, 3 to 4 commits a second together, while two ``lakeopt rewrite
+Stock pyiceberg processes append to the table, 3 to 4 commits a second together, while two ``lakeopt rewrite
 --partial-progress`` rewrite disjoint partitions of it.
 """
 
@@ -21,8 +21,10 @@ from pyiceberg.table.snapshots import Operation
 
 SOAK = bool(os.environ.get("LAKEOPT_SOAK"))
 #: Partitions that each rewrite has to do, and how long both have for at least ``LANDED`` of them (seconds).
-PARTITIONS = 40 if SOAK else 3
+PARTITIONS = 100 if SOAK else 3
 WITHIN, LANDED = 30.0, 10
+#: Each tries three times a second; stock retries with long waits make it less.
+APPENDERS = 4 if SOAK else 2
 APPENDER = """
 import sys, time, warnings
 from pathlib import Path
@@ -34,12 +36,12 @@ count = 0
 while not stop.exists():
     began = time.monotonic()
     try:
-        table.append(pa.table({"id": [number * 10**6 + count], "p": [1000 + number]}))
+        table.append(pa.table({"id": [(number + 1) * 10**6 + count], "p": [1000 + number]}))
         count += 1
     except Exception as error:
         assert "Commit" in type(error).__name__ or "locked" in str(error), error
     table.refresh()
-    time.sleep(max(0.0, 0.55 - (time.monotonic() - began)))
+    time.sleep(max(0.0, 0.3 - (time.monotonic() - began)))
 print(count)
 """
 
@@ -65,8 +67,8 @@ def test_rewrites_make_progress_under_a_stream_of_appends(
         table = lake.append(table, pa.table({"id": ids, "p": partitions}))
     before = Counter(table.scan().to_arrow()["id"].to_pylist())
     stop = tmp_path / "stop"
-    appenders = [appender(number, stop) for number in (1, 2)]
-    while len(lake.load("db.t").snapshots()) < 6:  # both are at it
+    appenders = [appender(number, stop) for number in range(APPENDERS)]
+    while len(lake.load("db.t").snapshots()) < 2 + 2 * APPENDERS:  # they are at it
         time.sleep(0.1)
     first = lake.load("db.t").last_sequence_number
     began = time.time()
