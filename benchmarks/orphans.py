@@ -141,17 +141,15 @@ def main() -> None:
     parser.add_argument("--orphans", type=int, default=100_000)
     parser.add_argument("--dir", type=Path, help="keep the table here")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lakeopt-bench-") as temporary:
-        measured = list(cells(asked.dir or Path(temporary), asked.files, asked.orphans))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    report = {
-        "date": now,
-        "machine": machine(),
-        "versions": versions(),
-        "settings": {"store": "local", "cache": "warm"},
-    }
-    text = json.dumps(report | {"cells": measured}, indent=1)
-    result_path(f"orphans-{asked.files}").write_text(text + "\n")
+    settings = {"store": "local", "cache": "warm"}
+    report = {"date": now, "machine": machine(), "versions": versions(), "settings": settings}
+    measured = []
+    with tempfile.TemporaryDirectory(prefix="lakeopt-bench-") as temporary:
+        for done in cells(asked.dir or Path(temporary), asked.files, asked.orphans):
+            measured.append(done)
+            text = json.dumps(report | {"cells": measured}, indent=1)
+            result_path(f"orphans-{asked.files}").write_text(text + "\n")  # an hour's figures outlive a late failure
     print(text)
 
 
