@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Iterable
 
@@ -17,10 +18,12 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.typedef import Record
 
 from lakeopt.config import load_settings
-from lakeopt.errors import CommitConflict, ProofFailed, Refused, StalePlan, UnknownName
+from lakeopt.errors import CommitConflict, ProofFailed, Refused, StalePlan, UnknownName, UsageError
 from lakeopt.maintenance.rewrite_manifests import shares
-from lakeopt.model.manifests import ManifestFacts
+from lakeopt.model.manifests import ManifestFacts, ManifestsPlan
+from lakeopt.model.serde import from_json, to_json
 from lakeopt.tables.iceberg import manifest_rewrite
+from lakeopt.tables.iceberg.rollback import roll_back
 from lakeopt.tables.iceberg.source_manifest import read_source
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.workflows.journal import runs
@@ -225,3 +228,30 @@ def test_what_cannot_be_done_is_refused(lake: Lake) -> None:
         apply_manifests(plan)
     lake.create("db.empty", pa.schema([("id", pa.int64())]))
     assert rewrite_manifests("lake.db.empty").snapshot_ids == ()
+
+
+def test_an_edited_plan_is_refused(lake: Lake) -> None:
+    table = lake.flights(days=4, partition=[("origin", "identity")])
+    with table.update_spec() as update:
+        update.add_identity("carrier")
+    table = lake.append(lake.append(table, flights(7, 100)), flights(8, 100))
+    plan = plan_manifests(NAME)
+    first, second = plan.groups
+    twice = dataclasses.replace(second, manifests=first.manifests)
+    mixed = dataclasses.replace(first, manifests=(*first.manifests, *second.manifests))
+    for groups, said in [((first, twice), "named twice"), ((mixed,), "several kinds")]:
+        with pytest.raises(UsageError, match=said):
+            apply_manifests(dataclasses.replace(plan, groups=groups))
+    with pytest.raises(UsageError, match="no plan id"):
+        apply_manifests(dataclasses.replace(plan, plan_id="../../x"))
+    table = lake.load("db.flights")
+    assert metadata_files(table) == referenced_files(table)
+    assert apply_manifests(from_json(ManifestsPlan, to_json(plan))).manifests_after == 2
+
+
+def test_it_can_be_rolled_back(lake: Lake) -> None:
+    table = lake.flights(days=4)
+    before = {one.manifest_path for one in manifests(table)}
+    result = rewrite_manifests(NAME)
+    roll_back(IcebergTable(lake.load("db.flights")), result.plan_id, [int(result.snapshot_ids[0])])
+    assert {one.manifest_path for one in manifests(lake.load("db.flights"))} == before

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from lakeopt.errors import UsageError
+from lakeopt.model.orphans import plan_id_is_plain
 from lakeopt.model.serde import Document
 
 if TYPE_CHECKING:
@@ -63,6 +65,20 @@ class ManifestsPlan(Document):
     manifests_after: int
     bytes_before: int
     left_alone: Mapping[str, int]
+
+    def require_consistent(self) -> None:
+        """Refuse a plan that was edited into nonsense: a manifest that stands in it twice would double its files.
+
+        :raises UsageError: it contradicts itself.
+        """
+        paths = [path for group in self.groups for path in group.manifests]
+        for holds, what in (
+            (plan_id_is_plain(self.plan_id), f"{self.plan_id!r} is no plan id"),
+            (self.target_bytes > 0, "the target size must be above zero"),
+            (len(set(paths)) == len(paths), "a manifest is named twice"),
+        ):
+            if not holds:
+                raise UsageError(f"the plan contradicts itself: {what}", hint="make a new plan")
 
 
 @dataclass(frozen=True)

@@ -89,11 +89,13 @@ def apply_manifests(plan: ManifestsPlan, *, settings: Settings | None = None) ->
     """Carry a plan out; errors as of :func:`rewrite_manifests`.
 
     :raises StalePlan: the table or its branch is another one.
+    :raises UsageError: the plan contradicts itself.
     """
     from lakeopt.tables.iceberg.manifest_rewrite import regroup
     from lakeopt.tables.open import open_table
 
     started, settings = time.perf_counter(), settings or load_settings()
+    plan.require_consistent()
     if not plan.groups:
         return _result(plan, None, time.perf_counter() - started)
     opened = open_table(plan.table, settings)

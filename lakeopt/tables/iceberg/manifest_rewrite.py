@@ -29,7 +29,7 @@ from pyiceberg.table.update import (
 )
 
 from lakeopt import __version__
-from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, ProofFailed, StalePlan
+from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, ProofFailed, StalePlan, UsageError
 from lakeopt.model.manifests import ManifestFacts, ManifestGroup, ManifestsPlan
 from lakeopt.tables.base import Table
 from lakeopt.tables.iceberg.commit_outcome import Outcome, send
@@ -159,12 +159,15 @@ class _Commit:
         if not gone:
             raise CommitConflict("the manifests that the plan regroups were replaced meanwhile", hint="make a new plan")
         kept = [one for content in (0, 1) for one in with_live_files(before, content)]
-        return after + [one for one in kept if one.manifest_path not in gone], moved
+        after += [one for one in kept if one.manifest_path not in gone]
+        _prove_counts(before, after)
+        return after, moved
 
     def _regroup(self, table: Iceberg, present: Sequence[ManifestFile]) -> _Made:
         key = tuple(one.manifest_path for one in present)
         if key not in self._made:
             sources = [read_entries(table, one) for one in present]
+            _require_alike(table, sources)
             new = self._write(table, sources, key)
             prove_equal(sources, [read_entries(table, one) for one in new])
             self._made[key] = _Made(tuple(new), sum(len(source.entries) for source in sources))
@@ -222,6 +225,36 @@ def prove_equal(before: Sequence[SourceManifest], after: Sequence[SourceManifest
         )
 
 
+def _prove_counts(before: Sequence[ManifestFile], after: Sequence[ManifestFile]) -> None:
+    """Check that two manifest lists state as many live files and rows of each content and spec.
+
+    What a writer of format v1 left out cannot be compared.
+
+    :raises ProofFailed: they do not.
+    """
+    old, new = _counts(before), _counts(after)
+    differ = {kind for kind, stated in old.items() if None not in stated and stated != new.get(kind)}
+    if differ or set(new) - set(old):
+        raise ProofFailed(
+            f"the new manifest list states other counts of files and rows: {new} in place of {old}",
+            hint="nothing was committed; report this with the plan",
+        )
+
+
+def _counts(manifests: Sequence[ManifestFile]) -> dict[tuple[int, int], tuple[int | None, ...]]:
+    """Live files and rows by content and spec, None where they are not stated; none of a kind without live files."""
+    found: dict[tuple[int, int], tuple[int | None, ...]] = {}
+    for one in (live for content in (0, 1) for live in with_live_files(manifests, content)):
+        stated = (one.added_files_count, one.existing_files_count, one.added_rows_count, one.existing_rows_count)
+        kind = (int(one.content), one.partition_spec_id)
+        files, rows = found.get(kind, (0, 0))
+        if None in stated or files is None or rows is None:
+            found[kind] = (None, None)
+        else:
+            found[kind] = (files + sum(filter(None, stated[:2])), rows + sum(filter(None, stated[2:])))
+    return found
+
+
 def _words(source: SourceManifest) -> list[tuple[object, ...]]:
     """What each live entry says: spec, content, snapshot and sequence numbers, and its record's bytes as a digest."""
     place = (int(source.manifest.partition_spec_id), int(source.manifest.content), source.form)
@@ -233,6 +266,18 @@ def _words(source: SourceManifest) -> list[tuple[object, ...]]:
 
 def _age(entry: ManifestEntry) -> tuple[int | None, int, int]:
     return entry.snapshot_id, entry.sequence_number or 0, entry.file_sequence_number or 0
+
+
+def _require_alike(table: Iceberg, sources: Sequence[SourceManifest]) -> None:
+    """Check that the records of all these manifests can stand in one.
+
+    :raises UsageError: the plan names manifests of several contents, specs or forms in one group.
+    """
+    kinds = {(source.manifest.content, source.manifest.partition_spec_id, source.form) for source in sources}
+    if len(kinds) > 1 or not all(source.copies_to(table.metadata.format_version) for source in sources):
+        raise UsageError(
+            "the plan contradicts itself: the manifests of a group are of several kinds", hint="make a new plan"
+        )
 
 
 def _is_worth_it(group: ManifestGroup, present: Sequence[ManifestFile]) -> bool:
