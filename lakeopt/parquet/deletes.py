@@ -34,7 +34,7 @@ _Column = tuple[pa.Field, pa.ChunkedArray]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What takes rows away from one data file: positions, and keys with a mask of those that apply to it."""
+    """What takes rows away from one data file: positions, and keys with a mask of the delete files that apply to it."""
 
     positions: Positions | None = None
     equalities: Sequence[tuple[DeletedKeys, Mask]] = ()
@@ -51,10 +51,8 @@ class Rules:
         if self.positions is not None:
             start, stop = np.searchsorted(self.positions, (first, first + length))
             gone[self.positions[start:stop] - first] = True
-        for keys, named in self.equalities:
-            numbers = keys.numbers([arrays[field_id(field)] for field in keys.fields], length)
-            known = np.flatnonzero(numbers >= 0)
-            gone[known[named[numbers[known]]]] = True
+        for keys, applying in self.equalities:
+            gone[keys.rows([arrays[field_id(field)] for field in keys.fields], length, applying)] = True
         return pa.array(~gone) if gone.any() else None
 
 
@@ -72,11 +70,12 @@ class Deletes:
         self._positions: dict[str, dict[str, Positions]] = {}
         self._keys: dict[Ids, DeletedKeys] = {}
         self._equalities: dict[Ids, dict[str, int]] = {}
+        self._place: dict[str, tuple[Ids, int]] = {}
         for entry in [] if scan.deletes is None else scan.deletes.select(_ENTRY).to_pylist():
             self._entries.setdefault(entry["file_path"], []).append(entry)
             if entry["content"] == EQUALITY_DELETES:
                 alike = self._equalities.setdefault(_ids(entry), {})
-                alike.setdefault(entry["file_path"], len(alike))
+                self._place[entry["file_path"]] = _ids(entry), alike.setdefault(entry["file_path"], len(alike))
 
     def of(self, row: int) -> Rules:
         """Deletes that apply to the file at this row of the scan's file list.
@@ -90,14 +89,15 @@ class Deletes:
         for path in dict.fromkeys(self._scan.files["delete_files"][row].as_py() or ()):
             if path not in self._entries:
                 raise DataFileError(f"delete file is not in the scan: {path}", hint="read the table anew")
-            for entry in self._entries[path]:
-                if entry["content"] == EQUALITY_DELETES:
-                    applying.setdefault(_ids(entry), []).append(self._equalities[_ids(entry)][path])
-                else:
-                    with self._lock:
-                        found += self._positions_of(entry, location)
+            if path in self._place:
+                ids, place = self._place[path]
+                applying.setdefault(ids, []).append(place)
+                continue
+            with self._lock:
+                for entry in self._entries[path]:
+                    found += self._positions_of(entry, location)
         with self._lock:
-            equalities = [(keys := self._keys_of(ids), keys.named_by(files)) for ids, files in applying.items()]
+            equalities = [(keys := self._keys_of(ids), keys.applying(files)) for ids, files in applying.items()]
         return Rules(np.unique(np.concatenate(found)) if found else None, equalities)
 
     def _positions_of(self, entry: Mapping[str, Any], location: str) -> list[Positions]:
