@@ -14,7 +14,7 @@ from pyarrow import fs
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
-from servers.places import lake_at, marks, new_namespace
+from servers.places import UNPROVED, lake_at, marks, new_namespace
 
 import lakeopt
 from lakeopt.errors import Stale, WorkFailed
@@ -22,8 +22,6 @@ from lakeopt.model.plan import SortField
 from lakeopt.tables.open import open_table
 
 KEY = (SortField("dest"), SortField("carrier"))
-#: A Hive metastore makes the folders of its tables itself, and 2.3 knows no S3: no recipe is proved yet.
-UNPROVED = {("hive", "s3"): "a Hive metastore on S3 is unproved: it needs an s3a of its own to make folders"}
 
 
 def _pairs() -> list[Any]:

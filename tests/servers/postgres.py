@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -29,8 +30,9 @@ class Postgres:
         binaries = programs()
         need("PostgreSQL", binaries, "install Debian's package postgresql")
         assert binaries is not None
-        data, self._as = folder / "data", _unprivileged(folder)
-        data.mkdir()
+        # Not below pytest's temporary folder: each test run that starts closes that to other users.
+        self._data = Path(tempfile.mkdtemp(prefix="lakeopt-postgres-"))
+        data, self._as = self._data, _unprivileged()
         if self._as:
             shutil.chown(data, "postgres", "postgres")
         options = ["-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync"]
@@ -65,6 +67,7 @@ class Postgres:
     def stop(self) -> None:
         """A fast shutdown: open connections are ended."""
         self.server.stop(signal.SIGINT)
+        shutil.rmtree(self._data, ignore_errors=True)
 
     def _connect(self) -> psycopg2.extensions.connection:
         return psycopg2.connect(host="127.0.0.1", port=self.server.port, user="postgres", dbname="postgres")
@@ -79,11 +82,8 @@ class Postgres:
         self._connect().close()
 
 
-def _unprivileged(folder: Path) -> list[str]:
+def _unprivileged() -> list[str]:
     """What makes a command run as the user ``postgres`` where we are root, which PostgreSQL refuses to run as."""
     if os.getuid() != 0:
         return []
-    for parent in (folder, *folder.parents):  # pytest's temporary folders are closed to other users
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
