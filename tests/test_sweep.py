@@ -13,7 +13,9 @@ import pytest
 from hand_rewrite import live_files, rows_of
 from lake import Lake, flights
 from pyiceberg.table import Table
+from typer.testing import CliRunner
 
+from lakeopt.cli.app import app
 from lakeopt.config import Settings
 from lakeopt.errors import DataFileError, Refused, StalePlan
 from lakeopt.maintenance.sweep import in_order
@@ -99,6 +101,22 @@ def test_nothing_young_is_deleted(lake: Lake, table: Table, expiry: ExpiryResult
     for path in objects(lake):
         age(path, 25)
     assert len(plan_sweep(NAME).files) == expiry.marked_files_count
+
+
+def test_a_dry_run_leaves_no_mark(lake: Lake, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("lakeopt.workflows.expire_snapshots.mark_dead", _failing)
+        with pytest.raises(OSError, match="no disk"):
+            expire_snapshots(NAME, older_than="0s")
+    arguments = ["sweep", NAME, "--grace", "0s", "--no-concurrent-writers"]
+    assert CliRunner().invoke(app, [*arguments, "--dry-run"]).exit_code == 0
+    assert objects(lake) == []
+    done = CliRunner().invoke(app, [*arguments, "--yes", "--json"])
+    assert json.loads(done.stdout)["deleted_files_count"] > 0
+
+
+def _failing(*given: Any) -> Any:
+    raise OSError("no disk")
 
 
 def test_a_short_grace_needs_a_promise(table: Table) -> None:

@@ -100,6 +100,7 @@ def sweep(
             grace=duration(grace) or 0.0,
             no_concurrent_writers=no_concurrent_writers,
             include_outside=include_outside,
+            finish=not act.dry_run,
         )
     return decided(plan, apply_sweep, act, out)
 

@@ -54,9 +54,12 @@ def plan_sweep(
     grace: float = FLOOR_SECONDS,
     no_concurrent_writers: bool = False,
     include_outside: bool = False,
+    finish: bool = True,
     settings: Settings | None = None,
 ) -> SweepPlan:
     """Which marked files would be deleted now, and which stay and why. Deletes nothing.
+
+    What expiries let go that were killed before they could mark it is marked first, unless ``finish`` is false.
 
     ``no_concurrent_writers`` promises that nothing else writes the table until the sweep ends, and allows less than
     a day. ``include_outside`` takes marked files too that lie outside the table's location.
@@ -72,7 +75,8 @@ def plan_sweep(
     settings = settings or load_settings()
     opened = open_table(table, settings) if isinstance(table, str) else table.refresh()
     require_collectable(opened)
-    finish_marks(opened, settings)
+    if finish:
+        finish_marks(opened, settings)
     judged = judge(opened, settings, grace, include_outside=include_outside)
     head = opened.snapshot_id()
     chunks = list(quarantine.expired(opened, settings, grace, judged.now))
