@@ -70,7 +70,7 @@ def made(stored: LakeOnS3, location: str | None = None) -> Table:
     return stored.append(stored.append(table, flights(0, 50)), flights(1, 50))
 
 
-@pytest.mark.service("s3")
+@pytest.mark.service("S3 (versitygw)")
 def test_orphans_go_and_come_back(stored: LakeOnS3) -> None:
     table = made(stored)
     orphans = [stored.put(f"db/t/{name}") for name in ("data/dead.parquet", "data/a b/ü=1/x", "metadata/_x/.y")]
@@ -92,14 +92,14 @@ def test_orphans_go_and_come_back(stored: LakeOnS3) -> None:
     assert before <= stored.keys()
 
 
-@pytest.mark.service("s3")
+@pytest.mark.service("S3 (versitygw)")
 def test_what_is_younger_than_three_days_stays(stored: LakeOnS3) -> None:
     made(stored)
     stored.put("db/t/data/dead.parquet")
     assert lakeopt.remove_orphan_files(NAME).quarantined_files_count == 0
 
 
-@pytest.mark.service("s3")
+@pytest.mark.service("S3 (versitygw)")
 @pytest.mark.parametrize("scheme", ["s3", "s3a", "s3n"])
 def test_spellings_of_a_scheme_and_a_slash_at_the_end(stored: LakeOnS3, scheme: str) -> None:
     table = made(stored, f"{scheme}://{stored.bucket}/{stored.prefix}/db/t/")
@@ -112,7 +112,7 @@ def test_spellings_of_a_scheme_and_a_slash_at_the_end(stored: LakeOnS3, scheme: 
     assert [file.path for file in find_orphan_files(NAME, **NOW).orphans] == ["data/dead.parquet"]
 
 
-@pytest.mark.service("s3")
+@pytest.mark.service("S3 (versitygw)")
 def test_other_bucket_of_the_same_path_is_an_error(stored: LakeOnS3) -> None:
     table = made(stored)
     file = stored.data_file(table, flights(1, 10))
@@ -125,7 +125,7 @@ def test_other_bucket_of_the_same_path_is_an_error(stored: LakeOnS3) -> None:
         find_orphan_files(NAME, **NOW)
 
 
-@pytest.mark.service("s3")
+@pytest.mark.service("S3 (versitygw)")
 def test_state_on_another_store(stored: LakeOnS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock is then that of the table's store, and a move is a copy between the two."""
     monkeypatch.setenv("LAKEOPT_STATE_DIR", str(tmp_path / "state"))
@@ -140,7 +140,7 @@ def test_state_on_another_store(stored: LakeOnS3, tmp_path: Path, monkeypatch: p
     assert before <= stored.keys()
 
 
-@pytest.mark.service("moto")
+@pytest.mark.service("S3 (moto)")
 def test_keys_are_literal(moto: S3) -> None:
     """``//`` and ``%2F`` are part of a key: each object is listed under its own."""
     import urllib.request
@@ -159,7 +159,7 @@ def test_keys_are_literal(moto: S3) -> None:
     assert {row["path"]: row["form"] for row in listed if row["form"] != "file"} == {"/twice": "unaddressable"}
 
 
-@pytest.mark.service("s3")
+@pytest.mark.service("S3 (versitygw)")
 def test_clock_of_the_store(server: S3) -> None:
     store = server.filesystem()
     told = store_time(store, "lake/clock")
