@@ -301,3 +301,30 @@ def test_marks_come_in_objects_of_bounded_size(lake: Lake, table: Table) -> None
     result = now()
     assert (result.missing_files_count, result.deleted_files_count) == (CHUNK + 1, 0)
     assert objects(lake) == []
+
+
+def test_the_quarantine_is_emptied_after_the_grace(lake: Lake, table: Table) -> None:
+    from lakeopt.workflows.remove_orphan_files import remove_orphan_files
+
+    path, rows = stray(table), rows_of(table)
+    moved = remove_orphan_files(NAME, older_than=0, no_concurrent_writers=True)
+    assert (moved.quarantined_files_count, local(path).exists()) == (1, False)
+    assert sweep(NAME).deleted_files_count == 0
+    plan = plan_sweep(NAME, grace=0, no_concurrent_writers=True)
+    assert (plan.quarantined_files_count, plan.quarantined_bytes, plan.files) == (1, 100, ())
+    result = apply_sweep(plan)
+    assert (result.deleted_files_count, result.bytes) == (1, 100)
+    assert [file for file in (lake.warehouse / "_lakeopt" / "quarantine").rglob("*") if file.is_file()] == []
+    assert rows_of(lake.load("db.t")) == rows
+
+
+def test_a_file_in_the_quarantine_that_is_needed_again_comes_back(lake: Lake, table: Table) -> None:
+    from lakeopt.workflows.remove_orphan_files import remove_orphan_files
+
+    file = lake.data_file(table, flights(7, 10))
+    assert remove_orphan_files(NAME, older_than=0, no_concurrent_writers=True).quarantined_files_count == 1
+    lake.land(table, file)
+    result = now()
+    assert result.deleted_files_count == 0
+    assert "brought back" in result.kept[0].reason
+    assert len(lake.load("db.t").scan().to_arrow()) == 60
