@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -146,6 +147,7 @@ def measure(folder: Path, scale: float, repeat: int) -> Iterator[dict[str, Any]]
                     "cpu_seconds": done.cpu,
                     "peak_rss_bytes": result["peak_rss_bytes"],
                     "proved": result["verification"]["matched"],
+                    "load_average": os.getloadavg()[0],
                 }
 
 
