@@ -70,3 +70,25 @@ def test_beside_position_deletes(lake: Lake, oracle: Oracle) -> None:
     table = lake.land(table, lake.position_deletes(table, {kept.file_path: [0, 5]}, like=kept))
     rewrite(table, files=[file for file in live_files(table) if file.partition[0] != "LGA"])
     assert_same_for_all(lake, oracle, table)
+
+
+def test_delete_files_that_left_and_that_stayed(lake: Lake, oracle: Oracle) -> None:
+    """Delete manifests that were rewritten: entries removed beside entries that still apply."""
+    table = lake.create("db.t", pa.schema([("id", pa.int64()), ("p", pa.int64())]), partition=[("p", "identity")])
+    for start in range(0, 40, 10):
+        table = lake.append(table, pa.table({"id": range(start, start + 10), "p": [start // 20] * 10}))
+    first, second, third, _ = sorted(live_files(table), key=lambda file: file.lower_bounds[1])
+    table = lake.land(
+        table,
+        *(lake.position_deletes(table, {file.file_path: [1]}, like=file) for file in (first, third)),
+        lake.equality_deletes(table, pa.table({"id": [2, 12]}), like=first),  # that reader knows no partition of them
+    )
+    rewrite(table, files=[first])
+    after = lake.load("db.t")
+    assert after.current_snapshot().summary["removed-delete-files"] == "1"
+    expected = sorted(set(range(40)) - {1, 2, 12, 21})
+    assert sorted(oracle(after.metadata_location)["id"].to_pylist()) == expected
+    rewrite(after, files=[second])
+    after = lake.load("db.t")
+    assert after.current_snapshot().summary["total-delete-files"] == "1"
+    assert sorted(oracle(after.metadata_location)["id"].to_pylist()) == expected
