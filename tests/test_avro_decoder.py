@@ -70,6 +70,9 @@ def test_bounds_come_as_a_dict(bounds: dict[int, bytes]) -> None:
     found: dict[int, bytes] = {}
     pairs = [pair for key, value in bounds.items() for pair in (("int", key), ("bytes", value))]
     StrictDecoder(encoded(pairs)).read_int_bytes_dict(len(bounds), found)
+    skipping = StrictDecoder(encoded(pairs))
+    skipping.skip_int_bytes(len(bounds))
+    assert skipping.tell() == len(encoded(pairs))
     assert found == bounds
 
 
@@ -84,3 +87,5 @@ def test_a_length_beyond_the_buffer_is_an_error(length: int) -> None:
             getattr(StrictDecoder(b"x"), count)(length)
     with pytest.raises(EOFError):
         StrictDecoder(encoded([("int", 1), ("int", length)]) + b"x").read_int_bytes_dict(1, {})
+    with pytest.raises(EOFError):
+        StrictDecoder(encoded([("int", 1), ("int", length)]) + b"x").skip_int_bytes(1)

@@ -16,7 +16,7 @@ from pyiceberg.avro.codecs import AVRO_CODEC_KEY
 from pyiceberg.avro.codecs.codec import Codec
 from pyiceberg.avro.decoder import BinaryDecoder
 from pyiceberg.avro.file import META_SCHEMA, SYNC_SIZE, AvroFileHeader
-from pyiceberg.avro.reader import IntegerReader, Reader
+from pyiceberg.avro.reader import BinaryReader, IntegerReader, MapReader, Reader
 from pyiceberg.avro.resolver import ReadSchemaResolver, SchemaPartnerAccessor, construct_reader
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import (
@@ -189,6 +189,8 @@ class _Resolver(ReadSchemaResolver):
     ) -> Reader:
         if isinstance(key_reader, IntegerReader) and isinstance(value_reader, IntegerReader):
             return _PairsReader()  # type: ignore[no-untyped-call]
+        if isinstance(key_reader, IntegerReader) and isinstance(value_reader, BinaryReader):
+            return _BoundsReader(key_reader, value_reader)
         return super().map(map_type, expected_map, key_reader, value_reader)
 
 
@@ -207,3 +209,15 @@ class _PairsReader(Reader):
 
     def skip(self, decoder: BinaryDecoder) -> None:
         self.read(decoder)
+
+
+class _BoundsReader(MapReader):
+    """A map of numbers and bytes that is passed over in one go: pyiceberg's own calls a function for each of them."""
+
+    def skip(self, decoder: BinaryDecoder) -> None:
+        strict: Any = decoder
+        while count := strict.read_int():
+            if count < 0:  # a block that states its length in bytes
+                count = -count
+                strict.skip_int()
+            strict.skip_int_bytes(count)

@@ -63,6 +63,17 @@ class StrictDecoder:
                 raise EOFError(f"{size} bytes where {end - tell()} are left")
             dest[key] = read(size)
 
+    def skip_int_bytes(self, count: int) -> None:
+        """Pass over pairs of a number and bytes."""
+        self._require(count)
+        read_int, skip, tell, end = self.read_int, self._inner.skip, self.tell, self._end
+        for _ in range(count):
+            read_int()
+            size = read_int()
+            if not 0 <= size <= end - tell():
+                raise EOFError(f"{size} bytes where {end - tell()} are left")
+            skip(size)
+
     def read_boolean(self) -> bool:
         """One byte, false if zero."""
         return self.read(1) != b"\0"
