@@ -187,7 +187,7 @@ def _named(snapshot: Snapshot) -> str:
 
 
 def _require_files(table: Iceberg, head: Snapshot, target: Snapshot, plan_id: str) -> None:
-    """Look for every file that the target needs and the head does not.
+    """Look for every file of those manifests that the target has and the head has not.
 
     :raises Refused: naming one that is gone.
     """
