@@ -128,28 +128,3 @@ def delete_files(spark: Any, name: str) -> int:
     """Live delete files, as Spark counts them."""
     spark.sql(f"REFRESH TABLE lake.n.{name}")
     return int(spark.sql(f"SELECT count(*) FROM lake.n.{name}.delete_files").collect()[0][0])
-
-
-@pytest.mark.parametrize("partition", ["", "PARTITIONED BY (bucket(2, name))"])
-def test_rows_that_spark_deleted_by_position_are_gone_for_good(spark: Any, partition: str) -> None:
-    name = f"mor_{len(partition)}"
-    spark.sql(
-        f"CREATE TABLE lake.n.{name} {COLUMNS} USING iceberg {partition} TBLPROPERTIES ('format-version'='2', "
-        "'write.delete.mode'='merge-on-read', 'write.update.mode'='merge-on-read')"
-    )
-    fill(spark, name, parts=3)
-    spark.sql(f"DELETE FROM lake.n.{name} WHERE id % 7 = 0")
-    spark.sql(f"UPDATE lake.n.{name} SET k = k + 1 WHERE id % 11 = 0")
-    before = rows(spark, name)
-    assert lakeopt.inspect(f"lake.n.{name}").delete_file_count > 0
-    result = lakeopt.rewrite(f"lake.n.{name}", sort_by=KEY, memory_bytes=4 * 10**9)
-    assert result.removed_delete_files_count > 0
-    assert lakeopt.inspect(f"lake.n.{name}").delete_file_count == 0
-    assert rows(spark, name) == before
-    latest = spark.sql(f"SELECT operation FROM lake.n.{name}.snapshots ORDER BY committed_at DESC LIMIT 1").collect()
-    assert latest[0][0] == "replace"
-    spark.sql(f"DELETE FROM lake.n.{name} WHERE id % 13 = 0")
-    after = Counter({row: count for row, count in before.items() if row.id % 13})
-    assert rows(spark, name) == after
-    spark.sql(f"CALL lake.system.rewrite_data_files(table => 'n.{name}', options => map('rewrite-all', 'true'))")
-    assert rows(spark, name) == after
