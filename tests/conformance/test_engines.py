@@ -338,7 +338,7 @@ def tables_with_deletes(draw: st.DrawFn, root: Path) -> Scan:
     return with_delete_files(made, root, named)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_deletes_leave_is_what_the_reference_engine_leaves(
     engine: Engine, data: st.DataObject, tmp_path: Path
