@@ -54,7 +54,7 @@ def rewrite(
         bool, Option("--set-default-sort-order", help="Make it the table's sort order.")
     ] = False,
     partial_progress: Annotated[
-        bool, Option("--partial-progress", help="Commit each file group as soon as it is done.")
+        bool, Option("--partial-progress", help="Commit each file group by itself, as soon as it is done.")
     ] = False,
     time_budget: TimeBudget = None,
     act: Acting,
@@ -62,8 +62,7 @@ def rewrite(
 ) -> int:
     """Rewrite a table into a better layout.
 
-    Data files are written anew, their rows proved equal to those that were read, and committed in one snapshot, or
-    with --partial-progress in one for each file group.
+    Data files are written anew, their rows proved equal to those that were read, and committed in one snapshot.
 
     \b
     Example: lakeopt rewrite nyc.flights --sort-by origin,dest --dry-run -o plan.json

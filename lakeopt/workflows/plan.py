@@ -57,8 +57,8 @@ def plan(
 ) -> RewritePlan:
     """Plan a rewrite of a table's data files into a layout; the base is the branch's head.
 
-    ``strategy`` ``auto`` takes ``sort_by`` where given, else what ``recommend`` chooses. ``where`` selects
-    files that may hold matching rows; every row of a selected file is kept.
+    ``strategy`` ``auto`` takes ``sort_by`` where given, else what ``recommend`` chooses. ``where`` selects files
+    that may hold matching rows; every row of a selected file is kept.
 
     :raises Refused: the table cannot be written safely (v3, encrypted, a bare metadata file …).
     :raises UnknownName: no such table, branch, strategy, engine or column.
@@ -67,8 +67,7 @@ def plan(
 
     settings = settings or load_settings()
     opened = open_table(table, settings) if isinstance(table, str) else table
-    if opened.read_only:
-        raise Refused(f"{opened.identifier} is not rewritten: {opened.read_only}")
+    _require_writable(opened)
     _require(registry.ENGINES, "engine", engine)
     check_branch(opened, branch)
     if where is not None:
@@ -97,6 +96,11 @@ def plan(
         partial_progress=partial_progress,
         estimate=_estimate(groups, chosen.bytes_ratio, target),
     )
+
+
+def _require_writable(table: Table) -> None:
+    if table.read_only:
+        raise Refused(f"{table.identifier} is not rewritten: {table.read_only}")
 
 
 def _groups(
