@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from lake import Lake
 from servers.fixtures import hive, moto, postgres, rest, rest_on_s3, s3
 
 __all__ = ["hive", "moto", "postgres", "rest", "rest_on_s3", "s3"]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard, here and in processes that tests start: of a background job it is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
@@ -74,7 +73,7 @@ def plan_expiry(
     files, size = _measured(opened, decision) if measure else (None, None)
     head, done = opened.snapshot_id(), operations(opened)
     return ExpiryPlan(
-        plan_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        plan_id=journal.new_plan_id(),
         created_at=_iso(now_ms),
         table=opened.identifier,
         table_uuid=opened.uuid,

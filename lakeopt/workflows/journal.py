@@ -59,6 +59,11 @@ class JournalWriter:
         write_object(self.table, name, {"event": event, "at": now(), "run": self.token, **values})
 
 
+def new_plan_id() -> str:
+    """A plan's name: when it was made (UTC), and what tells it from others of that second."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
 def new_token() -> str:
     """What tells one run of a plan from another, in the journal and in the names of its files."""
     return secrets.token_hex(4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from lakeopt.model.plan import (
     Verify,
 )
 from lakeopt.tables.base import Table
+from lakeopt.workflows import journal
 from lakeopt.workflows.partitions import group_files
 
 
@@ -77,7 +77,7 @@ def plan(
     base = opened.snapshot_id(branch)
     groups, skipped = _groups(opened, base, where, chosen, target)
     return RewritePlan(
-        plan_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        plan_id=journal.new_plan_id(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         table=opened.identifier,
         table_uuid=opened.uuid,

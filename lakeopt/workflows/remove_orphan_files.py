@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -267,7 +266,7 @@ def _plan(table: Table, candidates: rules.Candidates, older_than: float, young_a
         OrphanFile(path, size, modified.isoformat(timespec="microseconds"), _REASON) for path, size, modified in rows
     )
     return OrphanPlan(
-        plan_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        plan_id=journal.new_plan_id(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         table=table.identifier,
         table_uuid=table.uuid,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -50,7 +49,7 @@ def plan_restore(table: str | Table, plan: str, *, settings: Settings | None = N
         branch = str(undone.get("branch", "main"))
         snapshot_id = str(_roll_back(opened, plan, kind, runs, branch, act=False))
     return RestorePlan(
-        plan_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        plan_id=journal.new_plan_id(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         table=opened.identifier,
         table_uuid=opened.uuid,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -50,7 +49,7 @@ def plan_manifests(
     saved = sum(len(group.manifests) - group.into for group in groups)
     count = tree.count if tree else 0
     return ManifestsPlan(
-        plan_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        plan_id=journal.new_plan_id(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         table=opened.identifier,
         table_uuid=opened.uuid,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import secrets
 import time
 from datetime import UTC, datetime
 
@@ -81,7 +80,7 @@ def plan_sweep(
     head = opened.snapshot_id()
     chunks = list(quarantine.expired(opened, settings, grace, judged.now))
     return SweepPlan(
-        plan_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        plan_id=journal.new_plan_id(),
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         table=opened.identifier,
         table_uuid=opened.uuid,

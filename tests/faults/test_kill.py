@@ -69,8 +69,7 @@ def test_interrupt_leaves_the_table_and_removes_our_files(lake: Lake, which: sig
         table = lake.append(table, flights(100 + round_number, 500))
         before, files = rows(table), set(lake.warehouse.rglob("*.parquet"))
         begun = set(lake.warehouse.glob("_lakeopt/journal/*/*/*-started.json"))
-        # Of a background job SIGINT is ignored, and lakeopt keeps it so.
-        process = rewrite(preexec_fn=lambda: signal.signal(which, signal.SIG_DFL))
+        process = rewrite()
         while process.poll() is None and set(lake.warehouse.glob("_lakeopt/journal/*/*/*-started.json")) == begun:
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.6))

@@ -29,7 +29,7 @@ from pyiceberg.table.update import (
 )
 
 from lakeopt import __version__
-from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, ProofFailed, StalePlan, UsageError
+from lakeopt.errors import CommitConflict, ProofFailed, StalePlan, UsageError
 from lakeopt.model.manifests import ManifestFacts, ManifestGroup, ManifestsPlan
 from lakeopt.tables.base import Table
 from lakeopt.tables.iceberg.commit_outcome import Outcome, send
@@ -38,7 +38,7 @@ from lakeopt.tables.iceberg.manifest_writing import ReplaceManifests, partition_
 from lakeopt.tables.iceberg.manifests import read_manifest_list, with_live_files
 from lakeopt.tables.iceberg.source_manifest import SourceManifest
 from lakeopt.tables.iceberg.summary import replace_summary
-from lakeopt.tables.iceberg.writable import PATIENCE, WAIT, reload, storage_error, writable
+from lakeopt.tables.iceberg.writable import PATIENCE, WAIT, reload, writable
 from lakeopt.tables.shield import shielded
 
 #: ``divide(manifests, target_bytes)``: which entries, counted over these manifests, make each new manifest.
@@ -81,15 +81,8 @@ def regroup(table: Table, plan: ManifestsPlan, divide: Divide, on_snapshot_id: C
     fresh = writable(table)
     work = _Commit(plan, divide, ReplaceManifests(int(fresh.metadata.new_snapshot_id())))
     on_snapshot_id(work.manifests.snapshot_id)
-    try:
+    with work.manifests.discarded_on_failure(fresh):
         return work.run(fresh)
-    except CommitOutcomeUnknown:
-        raise
-    except BaseException as error:
-        work.manifests.discard(fresh)
-        if isinstance(error, OSError):
-            raise storage_error(error) from error
-        raise
 
 
 @dataclass(frozen=True, slots=True)

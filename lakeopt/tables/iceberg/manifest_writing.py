@@ -6,6 +6,7 @@ import itertools
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -33,9 +34,10 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.typedef import TableVersion
 from pyiceberg.types import NestedField, StructType
 
-from lakeopt.errors import DataFileError, Refused
+from lakeopt.errors import CommitOutcomeUnknown, DataFileError, Refused
 from lakeopt.tables.iceberg.partitions import source_schema
 from lakeopt.tables.iceberg.source_manifest import SourceManifest, write_copy
+from lakeopt.tables.iceberg.writable import storage_error
 
 _log = logging.getLogger(__name__)
 
@@ -152,6 +154,19 @@ class ReplaceManifests:
             except Exception as error:  # an orphan is harmless; the answer of the commit must not be lost
                 _log.warning("could not delete %s: %s", location, error)
         self._written = [location for location in self._written if location in keep]
+
+    @contextmanager
+    def discarded_on_failure(self, table: Table) -> Iterator[None]:
+        """Delete what was written where a commit fails for certain; where that is not known, everything stays."""
+        try:
+            yield
+        except CommitOutcomeUnknown:
+            raise
+        except BaseException as error:
+            self.discard(table)
+            if isinstance(error, OSError):
+                raise storage_error(error) from error
+            raise
 
     def _once(self, key: tuple[object, ...], table: Table, write: Callable[[str], ManifestFile]) -> ManifestFile:
         if key not in self._made:

@@ -31,7 +31,6 @@ from pyiceberg.table.update import (
 
 from lakeopt.errors import (
     CommitConflict,
-    CommitOutcomeUnknown,
     LakeoptError,
     StalePlan,
     Unreachable,
@@ -60,7 +59,6 @@ from lakeopt.tables.iceberg.writable import (
     pyiceberg_table,
     reload,
     require_known_format,
-    storage_error,
     writable,
 )
 from lakeopt.tables.shield import shielded
@@ -121,15 +119,8 @@ class ReplaceCommitter:
         manifests = ReplaceManifests(int(fresh.metadata.new_snapshot_id()))
         work = _Commit(plan, live, spent, replacement, manifests, before_attempt)
         on_snapshot_id(work.manifests.snapshot_id)
-        try:
+        with work.manifests.discarded_on_failure(fresh):
             return work.run(fresh)
-        except CommitOutcomeUnknown:
-            raise
-        except BaseException as error:
-            work.manifests.discard(fresh)
-            if isinstance(error, OSError):
-                raise storage_error(error) from error
-            raise
 
     def find(self, table: Table, snapshot_id: int) -> bool:
         """Whether the table has that snapshot now.
