@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 from lake import Lake, flights
 from pyiceberg.table import Table
@@ -14,8 +15,10 @@ from pyiceberg.table.snapshots import Operation
 
 import lakeopt
 from lakeopt.cli.app import main
+from lakeopt.engines.duckdb import DuckDBEngine
 from lakeopt.errors import StalePlan
 from lakeopt.model.plan import RewritePlan, SortField
+from lakeopt.model.scan import StageRequest
 from lakeopt.model.serde import from_json, to_json
 
 KEY = (SortField("dest"), SortField("carrier"))
@@ -185,3 +188,23 @@ def test_a_branch_is_rewritten_in_parts_and_main_stays(lake: Lake, table: Table)
     assert rows(table, "work") == before
     assert plan(branch="work").groups == ()
     assert len(plan().groups) == 3
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_an_interrupt_between_the_last_file_and_its_list_leaves_nothing(
+    lake: Lake, in_parts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine closes its connection after its last file is written: Ctrl-C may fall just there."""
+    lake.flights(days=3, rows_per_day=100)
+    real = DuckDBEngine.stage
+
+    def interrupted(self: DuckDBEngine, request: StageRequest) -> pa.Table:
+        assert real(self, request).num_rows
+        raise KeyboardInterrupt
+
+    files = set(lake.warehouse.rglob("*.parquet"))
+    monkeypatch.setattr(DuckDBEngine, "stage", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lakeopt.rewrite("lake.db.flights", sort_by=KEY, partial_progress=in_parts, memory_bytes=MEMORY)
+    assert set(lake.warehouse.rglob("*.parquet")) == files
+    assert [entry.status for entry in lakeopt.history("lake.db.flights").entries] == ["interrupted"]

@@ -56,8 +56,8 @@ def cuts(ranks: np.ndarray, sizes: np.ndarray, target_bytes: int) -> list[int]:
 
     Shares are even, and end between two partitions where such a place is near.
 
-    >>> cuts(np.array([0, 0, 0, 1, 1, 1, 1]), np.full(7, 10.0), 40)
-    [3, 7]
+    >>> cuts(np.repeat([0, 1], [19, 21]), np.full(40, 10.0), 200)
+    [19, 40]
     """
     ends = np.cumsum(sizes)
     total = float(ends[-1])

@@ -18,6 +18,7 @@ from lakeopt.workflows import journal
 from lakeopt.workflows.group_run import GroupRun, planned_files
 from lakeopt.workflows.leases import Leases
 from lakeopt.workflows.marks import MarkedFile, mark
+from lakeopt.workflows.state import delete_object
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -174,5 +175,7 @@ class GroupCommits:
                         run.plan.plan_id,
                         [MarkedFile(path, "data", size, reason) for path, size in pairs],
                     )
-        run.staged.clear()
-        run.proofs.clear()
+        with contextlib.suppress(LakeoptError):
+            for location in run.half_staged():
+                delete_object(run.table, location)
+        run.forget()

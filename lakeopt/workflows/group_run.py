@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lakeopt import __version__
 from lakeopt.engines.base import Engine
+from lakeopt.errors import Unreachable
 from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup
 from lakeopt.model.result import FailedGroup, RewriteResult, Verification
 from lakeopt.model.scan import Scan, StageRequest, WriterOptions
@@ -37,8 +38,8 @@ class GroupRun:
     """A run of a plan, and what became of its groups so far.
 
     ``token`` tells its files from those of another run of the same plan, which may have been killed or still be on.
-    ``staged`` and ``proofs`` are of groups that are written and not committed yet. ``started`` is of the clock of
-    :func:`time.perf_counter`.
+    ``staged`` and ``proofs`` are of groups that are written and not committed yet, ``begun`` says of them, and of one
+    that is being written, where their files are. ``started`` is of the clock of :func:`time.perf_counter`.
     """
 
     plan: RewritePlan
@@ -49,6 +50,7 @@ class GroupRun:
     progress: Progress
     token: str
     started: float
+    begun: dict[int, dict[str, str]] = field(default_factory=dict)
     staged: dict[int, pa.Table] = field(default_factory=dict)
     proofs: dict[int, Verification] = field(default_factory=dict)
     done: list[FileGroup] = field(default_factory=list)
@@ -85,13 +87,27 @@ class GroupRun:
         self.done += [group for group in self.plan.groups if group.group_id in self.staged]
         self.proved += self.proofs.values()
         self.added_bytes += [size for files in self.staged.values() for size in files["file_size_in_bytes"].to_pylist()]
+        self.forget()
+
+    def forget(self) -> None:
+        """What was written is no longer ours: committed, or removed."""
+        self.begun.clear()
         self.staged.clear()
         self.proofs.clear()
+
+    def half_staged(self) -> list[str]:
+        """Locations of files of a group of which no list came back: an interrupt may fall after the last is written.
+
+        :raises Unreachable: the data folder cannot be listed.
+        """
+        begun = [where for number, where in self.begun.items() if number not in self.staged]
+        return [location for where in begun for location, _ in written_files(self.table, **where)]
 
     def stage_and_prove(self, group: FileGroup, files: pa.Table, spill: str, log: JournalWriter) -> None:
         """Write a group's files anew and prove their rows equal, before the next one begins: a fault shows early."""
         scan = self.table.scan(files)
-        log.write("staging", group_id=group.group_id, **self._whereabouts(group))
+        self.begun[group.group_id] = self._whereabouts(group)
+        log.write("staging", group_id=group.group_id, **self.begun[group.group_id])
         with self.timed("stage"):
             self.staged[group.group_id] = self.engine.stage(self._request(group, scan, spill))
         self.progress("proving", self.rows_proved, self.total)
@@ -168,6 +184,23 @@ class GroupRun:
         """Engines tell of the rows of each batch; a bar shows those of all groups so far."""
         self.rows_staged += rows
         self.progress("rewriting", self.rows_staged, self.total)
+
+
+def written_files(table: Table, folder: str, prefix: str) -> Iterator[tuple[str, int]]:
+    """Location and size of each file below a folder whose name begins so, as storage lists them: half-written ones too.
+
+    :raises Unreachable: the folder cannot be listed.
+    """
+    from pyarrow import fs
+
+    filesystem, path = table.resolve(folder)
+    try:
+        listed = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
+    except OSError as error:
+        raise Unreachable(f"the data folder cannot be listed: {folder}: {error}") from error
+    for info in listed:
+        if info.is_file and info.base_name.startswith(prefix):
+            yield f"{folder}{info.path[len(path) :]}", info.size
 
 
 def _common(folders: list[str]) -> str:

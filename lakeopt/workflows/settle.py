@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lakeopt.config import Settings
-from lakeopt.errors import Unreachable
 from lakeopt.model.manifests import ManifestsPlan
 from lakeopt.model.plan import RewritePlan
 from lakeopt.tables.base import Committer, Table
+from lakeopt.workflows.group_run import written_files
 from lakeopt.workflows.journal import JournalledRun, unfinished
 from lakeopt.workflows.leases import GRACE, age_of, forget
 from lakeopt.workflows.marks import MarkedFile, mark
@@ -70,21 +70,12 @@ def _settle(table: Table, committer: Committer, settings: Settings, run: Journal
 
 def _leavings(table: Table, run: JournalledRun, landed: set[int]) -> Iterator[MarkedFile]:
     """The data files of groups that were not committed, half-written ones too, as storage lists them."""
-    from pyarrow import fs
-
     done = landed | {number for event in run.of("group-committed") for number in event["group_ids"]}
-    reason = f"written by plan {run.plan_id}, which was {'killed' if run.seems_dead else 'given up'}"
+    reason = f"written by plan {run.plan_id}, which was {'killed' if run.is_dead else 'given up'}"
     for event in run.of("staging"):
-        if event["group_id"] in done:
-            continue
-        filesystem, path = table.resolve(event["folder"])
-        try:
-            listed = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
-        except OSError as error:
-            raise Unreachable(f"the data folder cannot be listed: {event['folder']}: {error}") from error
-        for info in listed:
-            if info.is_file and info.base_name.startswith(event["prefix"]):
-                yield MarkedFile(f"{event['folder']}{info.path[len(path) :]}", "data", info.size, reason)
+        if event["group_id"] not in done:
+            for location, size in written_files(table, event["folder"], event["prefix"]):
+                yield MarkedFile(location, "data", size, reason)
 
 
 def _of_commit(table: Table, snapshot_id: int | None) -> Iterator[MarkedFile]:
