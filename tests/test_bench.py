@@ -79,6 +79,7 @@ def two_snapshots(lake: Lake) -> tuple[str, str]:
     return before, head(replace(table, sales().sort_by("key")))
 
 
+@pytest.mark.slow
 def test_a_sorted_snapshot_answers_the_same_and_reads_less(two_snapshots: tuple[str, str]) -> None:
     before, after = two_snapshots
     report = bench("lake.shop.sales", queries=QUERIES, before=before, after=after, runs=2, threads=2)
@@ -103,6 +104,7 @@ def test_a_sorted_snapshot_answers_the_same_and_reads_less(two_snapshots: tuple[
     assert report.hot_speedup is not None
 
 
+@pytest.mark.slow
 def test_a_query_that_fails_has_its_error_and_the_others_their_figures(two_snapshots: tuple[str, str]) -> None:
     before, after = two_snapshots
     report = bench("lake.shop.sales", queries=QUERIES, before=before, after=after, runs=1, threads=1)
@@ -160,6 +162,7 @@ def test_two_tables_with_renamed_columns_and_nested_fields(lake: Lake) -> None:
     assert report.queries[0].before.rows == 2
 
 
+@pytest.mark.slow
 def test_files_that_bounds_rule_out_are_not_even_opened(lake: Lake) -> None:
     table = land(lake, sales().sort_by("key"), files=6)
     queries = parse_queries("SELECT * FROM t WHERE key = 'key-007'; SELECT count(*) FROM t WHERE key = 'none'")

@@ -406,6 +406,7 @@ def on_a_terminal(answer: bytes, *words: str) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), shown.decode()
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_shows_the_plan_and_asks(flights: Lake) -> None:
     before = flights.load("nyc.flights").metadata
     code, shown = on_a_terminal(b"n\n", "rewrite", "nyc.flights", "--strategy", "bin-pack")

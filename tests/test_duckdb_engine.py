@@ -261,6 +261,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sort", [[], [("id", True, True)]])
 def test_damage_deep_in_a_file_is_found_after_rows_were_written(tmp_path: Path, sort: Any) -> None:
     scan = events(tmp_path, 200_000, 2)
@@ -278,6 +279,7 @@ def test_damage_deep_in_a_file_is_found_after_rows_were_written(tmp_path: Path, 
     assert not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.slow
 def test_memory_that_does_not_suffice_is_said_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scan = events(tmp_path, 400_000, 2)
     monkeypatch.setattr("lakeopt.engines.duckdb.stage.divide", lambda *_: Budget(12_000_000, 1, 1 << 20))

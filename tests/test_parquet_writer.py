@@ -67,6 +67,7 @@ def paths(staged: pa.Table) -> list[str]:
     return [fs.FileSystem.from_uri(uri)[1] for uri in staged["file_path"].to_pylist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row_group_rows", [10_000, 1_000_000])
 @pytest.mark.parametrize("expected", [0, 400_000])
 def test_files_have_their_target_size_on_disk(tmp_path: Path, row_group_rows: int, expected: int) -> None:

@@ -129,6 +129,7 @@ def test_a_plan_of_which_no_group_holds_is_stale(lake: Lake, table: Table) -> No
     assert replaces(lake.load("db.flights")) == []
 
 
+@pytest.mark.slow
 def test_a_killed_plan_goes_on_with_what_is_not_done(lake: Lake, table: Table) -> None:
     before, saved = rows(table), lake.root / "plan.json"
     saved.write_text(to_json(plan()))

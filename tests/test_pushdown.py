@@ -117,6 +117,7 @@ def holds(where: str, row: dict[str, Any]) -> bool:
     return bool(expression_evaluator(SCHEMA, parse(where), case_sensitive=True)(record))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(rows, predicates)
 def test_every_row_that_a_query_selects_fulfils_its_filter(table: list[dict[str, Any]], predicate: str) -> None:

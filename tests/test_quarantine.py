@@ -220,3 +220,17 @@ def test_plans_that_cannot_be_undone(lake: Lake) -> None:
     assert expired.expired_snapshots_count > 0
     with pytest.raises(Refused, match="nothing to bring back"):
         lakeopt.restore(NAME, expired.plan_id)
+
+
+def test_a_copy_that_was_killed_is_made_anew(tmp_path: Path) -> None:
+    """Its half is found under the name that the next run gives it, also where it is the file by a second name."""
+    source, target = (Spot(fs.LocalFileSystem(), str(tmp_path / name)) for name in ("kept", "place"))
+    part = Path(file_moves._part(source, target).path)
+    Path(source.path).write_bytes(b"whole")
+    part.write_bytes(b"wh")
+    put_back(source, target)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"place": b"whole"}
+    Path(source.path).write_bytes(b"whole")
+    part.hardlink_to(target.path)
+    put_back(source, target)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"place": b"whole"}

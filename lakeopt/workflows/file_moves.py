@@ -9,7 +9,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +112,9 @@ def put_back(source: Spot, target: Spot) -> None:
     :raises Changed: the name is taken by a file with other content.
     :raises OSError: it could not be moved; it is where it was.
     """
+    part = _part(source, target)
+    if target.local:  # of a run that was killed; never written over, as it may be the target by another name
+        part.delete()
     if target.taken():
         if target.state() is None or target.digest() != source.digest():
             raise Changed
@@ -126,7 +128,6 @@ def put_back(source: Spot, target: Spot) -> None:
     if source.local and _link(source.path, target.path):
         source.delete()
         return
-    part = Spot(target.filesystem, f"{target.path}.{secrets.token_hex(4)}.part")
     try:
         _copy(source, part)
         if not _link(part.path, target.path):
@@ -136,6 +137,12 @@ def put_back(source: Spot, target: Spot) -> None:
     finally:
         part.delete()
     source.delete()
+
+
+def _part(source: Spot, target: Spot) -> Spot:
+    """Where a copy is made until it is whole: the same place each time, nobody else's, and never too long a name."""
+    own = hashlib.blake2b(os.fsencode(source.path), digest_size=16).hexdigest()
+    return Spot(target.filesystem, f"{target.path.rpartition('/')[0]}/{own}.part")
 
 
 def _set_aside_copy(source: Spot, target: Spot) -> None:

@@ -149,6 +149,7 @@ def test_one_column_of_every_sortable_type_is_sorted_as_the_spec_compares(
     assert all(staged["sorted"].to_pylist())
 
 
+@pytest.mark.slow
 def test_a_long_key_over_several_files_is_in_order_across_them(engine: Engine, scan: Scan, tmp_path: Path) -> None:
     key = [("b", False, True), ("f", True, False), ("t", False, False), ("n", True, True)]
     staged = engine.stage(request_of(scan, tmp_path, key, target_file_bytes=1))
@@ -156,6 +157,7 @@ def test_a_long_key_over_several_files_is_in_order_across_them(engine: Engine, s
     assert prove(engine, scan, staged_scan(scan, staged), "rows", threads=1, memory_bytes=1 << 28).matched
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schema=schemas(depth=2), data=st.data())
 def test_rows_of_any_schema_are_kept(engine: Engine, schema: pa.Schema, data: st.DataObject, tmp_path: Path) -> None:
@@ -338,6 +340,7 @@ def tables_with_deletes(draw: st.DrawFn, root: Path) -> Scan:
     return with_delete_files(made, root, named)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_deletes_leave_is_what_the_reference_engine_leaves(

@@ -124,8 +124,11 @@ def state(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def everywhere(place: Path, state: Path) -> dict[str, bytes]:
-    """All files of the table by their path below it: those in place, and those in the quarantine by its manifests."""
-    found = files(place)
+    """All files of the table by their path below it: those in place, and those in the quarantine by its manifests.
+
+    Copies that are not whole yet are left out; at the end there must be none.
+    """
+    found = {path: content for path, content in files(place).items() if not path.endswith(".part")}
     for manifest in state.glob("quarantine/*/*/manifest-*.json"):
         for file in json.loads(manifest.read_text())["files"]:
             stored = manifest.parent / file["stored"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hand_rewrite import commit, live_files, plan_for, stage
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -309,5 +310,5 @@ def _partition(file: DataFile) -> tuple[int, str]:
     return file.spec_id, repr(file.partition)
 
 
-TestTableHistory = TableHistory.TestCase
+TestTableHistory = pytest.mark.slow(TableHistory.TestCase)
 TestTableHistory.settings = settings(max_examples=12, stateful_step_count=10, deadline=None)

@@ -58,6 +58,7 @@ def test_cutting_into_batches_and_threads_does_not_matter(table: pa.Table, cuts:
     assert merged(hashers).result() == fingerprint(table, by_column=True)
 
 
+@pytest.mark.slow
 @slow
 @given(tables(min_rows=1), st.data())
 def test_a_change_of_any_value_changes_both_lanes_and_names_its_column(table: pa.Table, data: st.DataObject) -> None:
@@ -80,6 +81,7 @@ def test_a_change_of_any_value_changes_both_lanes_and_names_its_column(table: pa
     assert [name for name in before.columns if before.columns[name] != after.columns[name]] == [column.name]
 
 
+@pytest.mark.slow
 @slow
 @given(tables(min_rows=1), st.integers(0, 7))
 def test_rows_are_counted_as_often_as_they_are_there(table: pa.Table, row: int) -> None:
@@ -89,6 +91,7 @@ def test_rows_are_counted_as_often_as_they_are_there(table: pa.Table, row: int) 
     assert fingerprint(twice).high != fingerprint(once).high
 
 
+@pytest.mark.slow
 @slow
 @given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), min_size=1, max_size=6))
 def test_exchanged_columns_are_noticed(pairs: list[tuple[str, str]]) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from hand_rewrite import live_files, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -118,6 +119,7 @@ def files_by_partition(table: Table) -> dict[int, set[str]]:
     return {p: {task.file.file_path for task in table.scan(f"p == {p}").plan_files()} for p in range(4)}
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(format_version=st.sampled_from([1, 2]), steps=STEPS)
 def test_regrouping_changes_no_word(format_version: int, steps: list[tuple[str, int]]) -> None:

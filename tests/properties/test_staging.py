@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
@@ -113,6 +114,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) else value
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=tables(min_rows=1, max_rows=6, max_columns=4), data=st.data())
 def test_every_row_keeps_its_meaning_under_the_schema_of_today(first: pa.Table, data: st.DataObject) -> None:
