@@ -49,8 +49,8 @@ from pyiceberg.types import LongType, NestedField
 
 from benchmarks.lake import open_catalog
 from benchmarks.measure import machine, result_path, run, versions
-from lakeopt.tables.iceberg.avro import MAGIC, codec_of, read_header
-from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
+from lakeopt.tables.iceberg.metadata.avro import MAGIC, codec_of, read_header
+from lakeopt.tables.iceberg.metadata.avro_decoder import StrictDecoder
 
 PARTITIONS = 24
 HOUR_MS = 3_600_000

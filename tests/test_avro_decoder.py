@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyiceberg.avro.encoder import BinaryEncoder
 
-from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
+from lakeopt.tables.iceberg.metadata.avro_decoder import StrictDecoder
 
 LONGS = st.integers(-(2**63), 2**63 - 1)
 VALUES = st.lists(

@@ -12,7 +12,7 @@ from lake import PATH_ID, Lake
 from pyiceberg.typedef import Record
 
 from lakeopt.model.scan import DATA, EQUALITY_DELETES, POSITION_DELETES, files_schema
-from lakeopt.tables.iceberg.delete_index import DeleteIndex
+from lakeopt.tables.iceberg.planning.delete_index import DeleteIndex
 from lakeopt.tables.open import open_table
 
 GLOBAL_SPEC, PARTITIONS = 0, ("{}", '{"p": 1}', '{"p": 2}')

@@ -33,7 +33,7 @@ from pyiceberg.types import StructType
 from lakeopt.errors import ConfigurationError, Refused, StalePlan, UnknownName
 from lakeopt.model.plan import FileGroup, Layout, PlannedFile, SortField
 from lakeopt.model.serde import to_json
-from lakeopt.tables.iceberg.partitions import Partitioning
+from lakeopt.tables.iceberg.metadata.partitions import Partitioning
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.tables.open import open_table
 

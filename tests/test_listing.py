@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from lakeopt.errors import Unreachable
-from lakeopt.tables.iceberg.listing import SCHEMA, is_one_store, list_files, store_time
+from lakeopt.tables.iceberg.deletion.listing import SCHEMA, is_one_store, list_files, store_time
 
 LOCAL = fs.LocalFileSystem()
 #: The same files by the way that stores are asked.

@@ -16,7 +16,7 @@ import lakeopt
 from lakeopt.config import load_settings
 from lakeopt.errors import Refused, UnknownName, UsageError
 from lakeopt.model.plan import SortField
-from lakeopt.tables.iceberg.folder import table_folder
+from lakeopt.tables.iceberg.deletion.folder import table_folder
 from lakeopt.tables.open import open_table
 from lakeopt.workflows import file_moves, quarantine
 from lakeopt.workflows.file_moves import Changed, Spot, put_back, set_aside

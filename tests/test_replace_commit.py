@@ -32,8 +32,8 @@ from pyiceberg.transforms import BucketTransform, IdentityTransform
 from lakeopt.errors import CommitConflict, DataFileError, ProofFailed, Refused, StalePlan, UnknownName, UsageError
 from lakeopt.model.plan import RewritePlan
 from lakeopt.tables.committer import committer
-from lakeopt.tables.iceberg.avro import MAGIC, read_blocks, read_header
-from lakeopt.tables.iceberg.avro_decoder import StrictDecoder
+from lakeopt.tables.iceberg.metadata.avro import MAGIC, read_blocks, read_header
+from lakeopt.tables.iceberg.metadata.avro_decoder import StrictDecoder
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.tables.open import open_table
 

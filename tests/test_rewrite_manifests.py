@@ -22,9 +22,9 @@ from lakeopt.errors import CommitConflict, ProofFailed, Refused, StalePlan, Unkn
 from lakeopt.maintenance.rewrite_manifests import shares
 from lakeopt.model.manifests import ManifestFacts, ManifestsPlan
 from lakeopt.model.serde import from_json, to_json
-from lakeopt.tables.iceberg import manifest_rewrite
-from lakeopt.tables.iceberg.rollback import roll_back
-from lakeopt.tables.iceberg.source_manifest import read_source
+from lakeopt.tables.iceberg.commits import manifest_rewrite
+from lakeopt.tables.iceberg.commits.rollback import roll_back
+from lakeopt.tables.iceberg.metadata.source_manifest import read_source
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.workflows.journal import runs
 from lakeopt.workflows.rewrite_manifests import apply_manifests, plan_manifests, rewrite_manifests

@@ -11,7 +11,7 @@ from lake import Lake
 from pyiceberg.table import Table
 
 from lakeopt.errors import Refused, StalePlan, UnknownName
-from lakeopt.tables.iceberg.rollback import Rollback, plan_rollback, roll_back
+from lakeopt.tables.iceberg.commits.rollback import Rollback, plan_rollback, roll_back
 from lakeopt.tables.iceberg.table import IcebergTable
 
 

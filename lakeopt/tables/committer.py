@@ -15,7 +15,7 @@ def committer(name: str) -> Committer:
 
     :raises UnknownName: no committer has it.
     """
-    from lakeopt.tables.iceberg.replace_commit import ReplaceCommitter
+    from lakeopt.tables.iceberg.commits.replace_commit import ReplaceCommitter
 
     known = {ReplaceCommitter.name: ReplaceCommitter}
     if name not in known:

@@ -23,9 +23,9 @@ from lakeopt.model.table import TableSummary
 from lakeopt.tables.base import Table
 from lakeopt.tables.iceberg import catalog
 from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier, split_identifier
+from lakeopt.tables.iceberg.metadata.views import timestamp
 from lakeopt.tables.iceberg.storage import local_path
 from lakeopt.tables.iceberg.table import IcebergTable
-from lakeopt.tables.iceberg.views import timestamp
 
 _METADATA_SUFFIX = ".metadata.json"
 

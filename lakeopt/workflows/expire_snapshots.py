@@ -26,7 +26,7 @@ from lakeopt.workflows.expiry_marks import finish_marks, mark_dead
 from lakeopt.workflows.in_use import open_runs
 
 if TYPE_CHECKING:
-    from lakeopt.tables.iceberg.expiry_commit import Expiry
+    from lakeopt.tables.iceberg.commits.expiry_commit import Expiry
 
 
 def expire_snapshots(
@@ -60,7 +60,7 @@ def plan_expiry(
     :raises UsageError: ``older_than`` is no moment, or has no zone.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
-    from lakeopt.tables.iceberg.retention_facts import operations, require_collectable
+    from lakeopt.tables.iceberg.deletion.retention_facts import operations, require_collectable
     from lakeopt.tables.open import open_table
 
     settings = settings or load_settings()
@@ -99,8 +99,8 @@ def apply_expiry(plan: ExpiryPlan, *, table: Table | None = None, settings: Sett
     :raises CommitOutcomeUnknown: it may have been committed; the next expiry marks what it let go.
     :raises WorkFailed: a ref was lost that was to stay; nothing is marked.
     """
-    from lakeopt.tables.iceberg.expiry_commit import commit_expiry
-    from lakeopt.tables.iceberg.retention_facts import require_collectable
+    from lakeopt.tables.iceberg.commits.expiry_commit import commit_expiry
+    from lakeopt.tables.iceberg.deletion.retention_facts import require_collectable
     from lakeopt.tables.open import open_table
 
     started = time.perf_counter()
@@ -148,7 +148,7 @@ class _Run:
 
     def choose(self, table: Table) -> Expiry:
         """What goes from the table as it is now: what the same limits say, within what was planned."""
-        from lakeopt.tables.iceberg.expiry_commit import Expiry
+        from lakeopt.tables.iceberg.commits.expiry_commit import Expiry
 
         _require_same(table, self.plan)
         planned = {int(one.snapshot_id) for one in self.plan.expired}
@@ -186,7 +186,7 @@ class _Run:
 
 def _decide(table: Table, limit: Limits, settings: Settings, *, removable: Set[str] | None = None) -> Decision:
     """What goes from the table as it is now. Refs that are not ``removable`` stay, whatever their age."""
-    from lakeopt.tables.iceberg.retention_facts import ref_facts, snapshot_facts
+    from lakeopt.tables.iceberg.deletion.retention_facts import ref_facts, snapshot_facts
 
     pinned = {
         run.base_snapshot_id: f"in use by the running plan {run.plan_id}"
@@ -214,7 +214,7 @@ def _require_same(table: Table, plan: ExpiryPlan) -> None:
 def _measured(table: Table, decision: Decision) -> tuple[int, int]:
     import pyarrow.compute as pc
 
-    from lakeopt.tables.iceberg.dead_files import dead_files
+    from lakeopt.tables.iceberg.deletion.dead_files import dead_files
 
     if not decision.expired:
         return 0, 0
@@ -224,7 +224,7 @@ def _measured(table: Table, decision: Decision) -> tuple[int, int]:
 
 def _told(table: Table, reasons: Mapping[int, str], done: Mapping[int, str | None]) -> tuple[SnapshotDecision, ...]:
     """Snapshots with their reasons, oldest first."""
-    from lakeopt.tables.iceberg.retention_facts import snapshot_facts
+    from lakeopt.tables.iceberg.deletion.retention_facts import snapshot_facts
 
     ordered = sorted(snapshot_facts(table), key=lambda one: (one.sequence_number, one.timestamp_ms))
     return tuple(
@@ -235,7 +235,7 @@ def _told(table: Table, reasons: Mapping[int, str], done: Mapping[int, str | Non
 
 
 def _removed(table: Table, reasons: Mapping[str, str]) -> tuple[RemovedRef, ...]:
-    from lakeopt.tables.iceberg.retention_facts import ref_facts
+    from lakeopt.tables.iceberg.deletion.retention_facts import ref_facts
 
     refs = [ref for ref in ref_facts(table) if ref.name in reasons]
     return tuple(RemovedRef(ref.name, ref.type, str(ref.snapshot_id), reasons[ref.name]) for ref in refs)
@@ -243,7 +243,7 @@ def _removed(table: Table, reasons: Mapping[str, str]) -> tuple[RemovedRef, ...]
 
 def _goal(table: Table, expiry: Expiry) -> dict[str, object]:
     """What an attempt is about to do, so that a later run can mark what a killed one let go."""
-    from lakeopt.tables.iceberg.past_metadata import metadata_location
+    from lakeopt.tables.iceberg.deletion.past_metadata import metadata_location
 
     return {
         "metadata_location": metadata_location(table),

@@ -27,7 +27,7 @@ def mark_dead(
     """
     import pyarrow.compute as pc
 
-    from lakeopt.tables.iceberg.dead_files import dead_files
+    from lakeopt.tables.iceberg.deletion.dead_files import dead_files
 
     dead = dead_files(before, snapshot_ids, after)
     rows = (row for batch in dead.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
@@ -70,8 +70,8 @@ def _finish(table: Table, settings: Settings, run: JournalledRun) -> None:
 
 def _mark_metadata(table: Table, settings: Settings, run: JournalledRun) -> int:
     """Mark metadata files that the run wrote and the catalog did not take; how many."""
-    from lakeopt.tables.iceberg.dead_files import file_infos
-    from lakeopt.tables.iceberg.past_metadata import known_metadata
+    from lakeopt.tables.iceberg.deletion.dead_files import file_infos
+    from lakeopt.tables.iceberg.deletion.past_metadata import known_metadata
 
     known = known_metadata(table)
     own = [event["metadata_location"] for event in run.of("writing") if event["metadata_location"] not in known]
@@ -82,9 +82,9 @@ def _mark_metadata(table: Table, settings: Settings, run: JournalledRun) -> int:
 
 def _attempts(table: Table, run: JournalledRun) -> Iterator[tuple[Table, list[int]]]:
     """The table before each attempt, and those snapshots of the attempt that are gone now."""
-    from lakeopt.tables.iceberg.expiry_commit import Expiry, require_refs
-    from lakeopt.tables.iceberg.past_metadata import table_at
-    from lakeopt.tables.iceberg.retention_facts import snapshot_facts
+    from lakeopt.tables.iceberg.commits.expiry_commit import Expiry, require_refs
+    from lakeopt.tables.iceberg.deletion.past_metadata import table_at
+    from lakeopt.tables.iceberg.deletion.retention_facts import snapshot_facts
 
     present = {one.snapshot_id for one in snapshot_facts(table)}
     seen: set[int] = set()

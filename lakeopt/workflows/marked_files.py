@@ -60,8 +60,8 @@ def judge(table: Table, settings: Settings, grace: float, *, include_outside: bo
     :raises StalePlan: the table has another location than when they were marked.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
-    from lakeopt.tables.iceberg.listing import store_time
-    from lakeopt.tables.iceberg.location_keys import lies_in
+    from lakeopt.tables.iceberg.deletion.listing import store_time
+    from lakeopt.tables.iceberg.deletion.location_keys import lies_in
 
     now = store_time(*table.resolve(f"{state_location(table, settings)}/clock"))
     ripe = dict(_ripe(table, settings, grace, now))
@@ -106,7 +106,7 @@ def _ripe(table: Table, settings: Settings, grace: float, now: datetime) -> Iter
 
 
 def _require_same(fresh: Table, table: Table, marks: Sequence[MarkObject]) -> None:
-    from lakeopt.tables.iceberg.location_keys import same_place
+    from lakeopt.tables.iceberg.deletion.location_keys import same_place
 
     places = {fresh.location, *(file.location for mark in marks for file in mark.files[:1])}
     if fresh.uuid != table.uuid or not all(same_place(place, fresh.location) for place in places):
@@ -125,9 +125,9 @@ def _reached(table: Table, paths: list[str]) -> set[str]:
 
 
 def _unreached(table: Table, files: pa.Table) -> pa.Table:
-    from lakeopt.tables.iceberg.dead_files import unreached
-    from lakeopt.tables.iceberg.reach import iceberg_table
-    from lakeopt.tables.iceberg.reachable import reachable_files
+    from lakeopt.tables.iceberg.deletion.dead_files import unreached
+    from lakeopt.tables.iceberg.deletion.reach import iceberg_table
+    from lakeopt.tables.iceberg.deletion.reachable import reachable_files
 
     return unreached(files, reachable_files(iceberg_table(table).iceberg))
 
@@ -137,7 +137,7 @@ def still_dead(table: Table, files: Sequence[MarkedFile]) -> tuple[Table, dict[s
 
     :raises StalePlan: it is another table, or has another location.
     """
-    from lakeopt.tables.iceberg.past_metadata import metadata_location
+    from lakeopt.tables.iceberg.deletion.past_metadata import metadata_location
 
     fresh = table.refresh()
     if metadata_location(fresh) == metadata_location(table):
@@ -151,7 +151,7 @@ def _sightings(table: Table, paths: list[str]) -> Iterator[tuple[str, int | None
     """Of each file its size (None where it is gone), whether it is a file, and when it was last written."""
     from pyarrow import fs
 
-    from lakeopt.tables.iceberg.dead_files import file_infos
+    from lakeopt.tables.iceberg.deletion.dead_files import file_infos
 
     for path, info in file_infos(table, paths):
         gone = info.type == fs.FileType.NotFound

@@ -23,7 +23,7 @@ CHUNK = 10_000
 
 @dataclass(frozen=True, slots=True)
 class MarkedFile:
-    """A file to be swept; ``kind`` as :func:`lakeopt.tables.iceberg.reachable.reachable_files` names it.
+    """A file to be swept; ``kind`` as :func:`lakeopt.tables.iceberg.deletion.reachable.reachable_files` names it.
 
     ``bytes`` is null where the size is not known. ``marked_at`` is ISO 8601 in UTC.
     """

@@ -27,7 +27,7 @@ from lakeopt.workflows.file_moves import Changed, Spot, put_back, set_aside
 from lakeopt.workflows.state import delete_object, object_names, read_object, state_location, write_object
 
 if TYPE_CHECKING:
-    from lakeopt.tables.iceberg.folder import Folder
+    from lakeopt.tables.iceberg.deletion.folder import Folder
 
 #: Files of one manifest.
 CHUNK = 1000

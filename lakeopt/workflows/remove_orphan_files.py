@@ -27,8 +27,8 @@ from lakeopt.workflows.state import state_location
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lakeopt.tables.iceberg.folder import Folder
-    from lakeopt.tables.iceberg.reach import Reach
+    from lakeopt.tables.iceberg.deletion.folder import Folder
+    from lakeopt.tables.iceberg.deletion.reach import Reach
 
 _REASON = "nothing reaches it"
 
@@ -65,9 +65,9 @@ def find_orphan_files(
     :raises DataFileError: a manifest is missing or damaged.
     :raises StalePlan: the table was replaced meanwhile.
     """
-    from lakeopt.tables.iceberg import neighbours
-    from lakeopt.tables.iceberg.folder import table_folder
-    from lakeopt.tables.iceberg.reach import Reach
+    from lakeopt.tables.iceberg.deletion import neighbours
+    from lakeopt.tables.iceberg.deletion.folder import table_folder
+    from lakeopt.tables.iceberg.deletion.reach import Reach
     from lakeopt.tables.open import open_table
 
     settings = settings or load_settings()
@@ -103,9 +103,9 @@ def quarantine_orphan_files(
     :raises Refused: another table has come to the location.
     :raises StalePlan: the table was replaced since the plan was made.
     """
-    from lakeopt.tables.iceberg import neighbours
-    from lakeopt.tables.iceberg.folder import table_folder
-    from lakeopt.tables.iceberg.reach import Reach
+    from lakeopt.tables.iceberg.deletion import neighbours
+    from lakeopt.tables.iceberg.deletion.folder import table_folder
+    from lakeopt.tables.iceberg.deletion.reach import Reach
     from lakeopt.tables.open import open_table
 
     started = time.perf_counter()
@@ -203,7 +203,7 @@ class _Run:
 
 
 def _require_own_files(table: Table) -> None:
-    from lakeopt.tables.iceberg.reach import why_files_stay
+    from lakeopt.tables.iceberg.deletion.reach import why_files_stay
 
     if (reason := why_files_stay(table)) is not None:
         raise Refused(f"files of {table.identifier} are not removed: {reason}")
@@ -211,7 +211,7 @@ def _require_own_files(table: Table) -> None:
 
 def _store_time(table: Table, folder: Folder, state: str) -> datetime:
     """The time by the clock that stamps the table's files: asked for in the state directory, if that is one store."""
-    from lakeopt.tables.iceberg.listing import is_one_store, store_time
+    from lakeopt.tables.iceberg.deletion.listing import is_one_store, store_time
 
     place = table.resolve(f"{state}/clock")
     own = (folder.filesystem, folder.path)
@@ -223,8 +223,8 @@ def _list_into(candidates: rules.Candidates, folder: Folder) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lakeopt.tables.iceberg import neighbours
-    from lakeopt.tables.iceberg.listing import list_files
+    from lakeopt.tables.iceberg.deletion import neighbours
+    from lakeopt.tables.iceberg.deletion.listing import list_files
 
     found, links = [], []
     for batch in list_files(folder.filesystem, folder.path):
@@ -258,7 +258,7 @@ def _marked_paths(table: Table, settings: Settings) -> Iterator[list[str]]:
 
 
 def _plan(table: Table, candidates: rules.Candidates, older_than: float, young_after: datetime) -> OrphanPlan:
-    from lakeopt.tables.iceberg.reach import iceberg_table
+    from lakeopt.tables.iceberg.deletion.reach import iceberg_table
 
     orphans = candidates.orphans()
     rows = zip(*(orphans[name].to_pylist() for name in ("path", "bytes", "modified")), strict=True)

@@ -123,7 +123,7 @@ def _roll_back(
     table: Table, plan_id: str, kind: str, runs: Sequence[journal.JournalledRun], branch: str, *, act: bool
 ) -> int:
     """Set the branch back to before a plan's snapshots, or only say to which snapshot it would go."""
-    from lakeopt.tables.iceberg.rollback import plan_rollback, roll_back
+    from lakeopt.tables.iceberg.commits.rollback import plan_rollback, roll_back
 
     snapshots = [int(number) for run in runs for number in run.snapshot_ids]
     if not snapshots:

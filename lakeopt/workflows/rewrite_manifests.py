@@ -18,7 +18,7 @@ from lakeopt.workflows import journal
 from lakeopt.workflows.plan import check_branch
 
 if TYPE_CHECKING:
-    from lakeopt.tables.iceberg.manifest_rewrite import Regrouped
+    from lakeopt.tables.iceberg.commits.manifest_rewrite import Regrouped
 
 #: Table property with the size that manifests should have (bytes), and Iceberg's default of it.
 TARGET_PROPERTY, DEFAULT_TARGET = "commit.manifest.target-size-bytes", 8 * 1024 * 1024
@@ -35,7 +35,7 @@ def plan_manifests(
     :raises DataFileError: a manifest or the manifest list is missing or damaged.
     :raises UnknownName: no such table or branch.
     """
-    from lakeopt.tables.iceberg.manifest_rewrite import manifest_tree
+    from lakeopt.tables.iceberg.commits.manifest_rewrite import manifest_tree
     from lakeopt.tables.open import open_table
 
     opened = open_table(table, settings or load_settings()) if isinstance(table, str) else table
@@ -90,7 +90,7 @@ def apply_manifests(plan: ManifestsPlan, *, settings: Settings | None = None) ->
     :raises StalePlan: the table or its branch is another one.
     :raises UsageError: the plan contradicts itself.
     """
-    from lakeopt.tables.iceberg.manifest_rewrite import regroup
+    from lakeopt.tables.iceberg.commits.manifest_rewrite import regroup
     from lakeopt.tables.open import open_table
 
     started, settings = time.perf_counter(), settings or load_settings()

@@ -79,7 +79,7 @@ def _leavings(table: Table, run: JournalledRun, landed: set[int]) -> Iterator[Ma
 
 
 def _of_commit(table: Table, snapshot_id: int | None) -> Iterator[MarkedFile]:
-    from lakeopt.tables.iceberg.leavings import commit_leavings
+    from lakeopt.tables.iceberg.deletion.leavings import commit_leavings
 
     if snapshot_id is not None:
         reason = f"written for snapshot {snapshot_id}, which was not committed"
@@ -89,7 +89,7 @@ def _of_commit(table: Table, snapshot_id: int | None) -> Iterator[MarkedFile]:
 
 def _unreachable(table: Table, files: list[MarkedFile]) -> list[MarkedFile]:
     """Those that the table as the catalog has it now does not reach. Their names are given once and never again."""
-    from lakeopt.tables.iceberg.leavings import unreached
+    from lakeopt.tables.iceberg.deletion.leavings import unreached
 
     names = unreached(table, {_name(file) for file in files})
     return [file for file in files if _name(file) in names]

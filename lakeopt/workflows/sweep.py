@@ -67,7 +67,7 @@ def plan_sweep(
     :raises StalePlan: the table has another location than when its files were marked.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
-    from lakeopt.tables.iceberg.retention_facts import require_collectable
+    from lakeopt.tables.iceberg.deletion.retention_facts import require_collectable
     from lakeopt.tables.open import open_table
 
     check_grace(grace, no_concurrent_writers=no_concurrent_writers)
@@ -103,7 +103,7 @@ def apply_sweep(plan: SweepPlan, *, settings: Settings | None = None) -> SweepRe
     :raises Refused: the table keeps everything now.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
-    from lakeopt.tables.iceberg.retention_facts import require_collectable
+    from lakeopt.tables.iceberg.deletion.retention_facts import require_collectable
     from lakeopt.tables.open import open_table
 
     started = time.perf_counter()
@@ -173,8 +173,8 @@ class _Run:
 
     def sweep_quarantine(self) -> None:
         """Delete for good what lay in the quarantine for the grace; bring back what the table reaches now."""
-        from lakeopt.tables.iceberg.folder import table_folder
-        from lakeopt.tables.iceberg.reach import Reach
+        from lakeopt.tables.iceberg.deletion.folder import table_folder
+        from lakeopt.tables.iceberg.deletion.reach import Reach
 
         assert self.judged is not None
         chunks = list(quarantine.expired(self.table, self.settings, self.plan.grace_seconds, self.judged.now))

@@ -15,7 +15,7 @@ import pytest
 from hand_rewrite import rows_of
 from lake import Lake, flights
 
-from lakeopt.tables.iceberg.reachable import reachable_files
+from lakeopt.tables.iceberg.deletion.reachable import reachable_files
 
 pytestmark = pytest.mark.fault
 ROUNDS = 50 if os.environ.get("LAKEOPT_SOAK") else 5
@@ -23,8 +23,8 @@ ROUNDS = 50 if os.environ.get("LAKEOPT_SOAK") else 5
 #: Both commands, loaded before the clock starts: kills are to land in the work, not in imports.
 PROGRAM = """
 import sys, time
-import lakeopt.tables.open, lakeopt.tables.iceberg.expiry_commit, lakeopt.tables.iceberg.dead_files
-import lakeopt.tables.iceberg.listing, lakeopt.tables.iceberg.reach, pyiceberg.catalog.sql
+import lakeopt.tables.open, lakeopt.tables.iceberg.commits.expiry_commit, lakeopt.tables.iceberg.deletion.dead_files
+import lakeopt.tables.iceberg.deletion.listing, lakeopt.tables.iceberg.deletion.reach, pyiceberg.catalog.sql
 from lakeopt.workflows.expire_snapshots import expire_snapshots
 from lakeopt.workflows.sweep import sweep
 print("ready", flush=True)

@@ -26,8 +26,8 @@ from second_process import SecondProcess
 from lakeopt.config import Settings
 from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, StalePlan, WorkFailed
 from lakeopt.model.expiry import ExpiryResult
-from lakeopt.tables.iceberg import commit_outcome, expiry_commit
-from lakeopt.tables.iceberg.expiry_commit import Expiry, require_refs
+from lakeopt.tables.iceberg.commits import commit_outcome, expiry_commit
+from lakeopt.tables.iceberg.commits.expiry_commit import Expiry, require_refs
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.workflows.expire_snapshots import _Run, apply_expiry, expire_snapshots, plan_expiry
 from lakeopt.workflows.marks import marked

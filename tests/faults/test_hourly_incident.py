@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file
 from hourly_writer import ROWS, rows
 
 from lakeopt.config import Settings
-from lakeopt.tables.iceberg.reachable import reachable_files
+from lakeopt.tables.iceberg.deletion.reachable import reachable_files
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.workflows.marks import marked
 from lakeopt.workflows.sweep import sweep

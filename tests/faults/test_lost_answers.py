@@ -28,7 +28,7 @@ from pyiceberg.table import Table
 
 from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, Interrupted, LakeoptError, Refused, Unreachable
 from lakeopt.tables.committer import committer
-from lakeopt.tables.iceberg import commit_outcome, replace_commit
+from lakeopt.tables.iceberg.commits import commit_outcome, replace_commit
 from lakeopt.tables.iceberg.table import IcebergTable
 
 pytestmark = pytest.mark.fault

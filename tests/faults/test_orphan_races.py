@@ -19,7 +19,7 @@ from orphans import age, files, folder, local, plant, reached
 
 import lakeopt
 from lakeopt.maintenance.remove_orphan_files import Candidates
-from lakeopt.tables.iceberg.reach import Reach
+from lakeopt.tables.iceberg.deletion.reach import Reach
 from lakeopt.workflows import quarantine
 from lakeopt.workflows.remove_orphan_files import find_orphan_files, quarantine_orphan_files
 

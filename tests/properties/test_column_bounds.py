@@ -13,8 +13,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.types import BinaryType, DecimalType, NestedField, StringType
 
 from lakeopt.model.scan import FIELD_ID
-from lakeopt.tables.iceberg.column_bounds import ordered, single_value, truncated
-from lakeopt.tables.iceberg.data_file import file_statistics
+from lakeopt.tables.iceberg.commits.column_bounds import ordered, single_value, truncated
+from lakeopt.tables.iceberg.commits.data_file import file_statistics
 
 TEXTS = st.lists(
     st.text(alphabet=st.sampled_from("aé\ud7ff\ue000\uffff\U0010ffff🚀"), max_size=6) | st.text(max_size=6), min_size=1

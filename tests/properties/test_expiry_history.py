@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lake import Lake
 from pyiceberg.table import Table
 
-from lakeopt.tables.iceberg.reachable import reachable_files
+from lakeopt.tables.iceberg.deletion.reachable import reachable_files
 from lakeopt.workflows.expire_snapshots import expire_snapshots
 from lakeopt.workflows.sweep import sweep
 

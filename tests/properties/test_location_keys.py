@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeopt.tables.iceberg.location_keys import lies_in, location_key, location_keys, same_place
+from lakeopt.tables.iceberg.deletion.location_keys import lies_in, location_key, location_keys, same_place
 
 #: Names as hostile as writers make them: spaces, percent signs, colons, quotes, letters of any script.
 segment = st.text(

@@ -16,7 +16,7 @@ from manifest_words import says
 from pyiceberg.table import Table
 
 from lakeopt.maintenance.rewrite_manifests import shares
-from lakeopt.tables.iceberg.manifest_rewrite import regroup
+from lakeopt.tables.iceberg.commits.manifest_rewrite import regroup
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.workflows.rewrite_manifests import plan_manifests
 

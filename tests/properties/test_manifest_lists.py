@@ -15,8 +15,8 @@ from pyiceberg.manifest import ManifestContent, ManifestFile, write_manifest_lis
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 
 from lakeopt.errors import DataFileError
-from lakeopt.tables.iceberg.manifest_lists import read_history
-from lakeopt.tables.iceberg.manifests import read_manifest_list
+from lakeopt.tables.iceberg.metadata.manifest_lists import read_history
+from lakeopt.tables.iceberg.metadata.manifests import read_manifest_list
 
 IO = PyArrowFileIO()
 

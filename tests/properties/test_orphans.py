@@ -18,7 +18,7 @@ from pyiceberg.table import Table
 import lakeopt
 from lakeopt.config import Settings
 from lakeopt.maintenance.remove_orphan_files import REACHABLE, Candidates, decide
-from lakeopt.tables.iceberg.listing import SCHEMA
+from lakeopt.tables.iceberg.deletion.listing import SCHEMA
 from lakeopt.tables.iceberg.table import IcebergTable
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

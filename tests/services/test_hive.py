@@ -13,7 +13,7 @@ from pyiceberg.table import Table
 import lakeopt
 from lakeopt.errors import CommitConflict, Unreachable
 from lakeopt.model.plan import SortField
-from lakeopt.tables.iceberg import hive_locks
+from lakeopt.tables.iceberg.commits import hive_locks
 
 pytestmark = pytest.mark.service("Hive metastore")
 

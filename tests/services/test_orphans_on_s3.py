@@ -15,7 +15,7 @@ from servers.s3 import S3
 
 import lakeopt
 from lakeopt.errors import Refused
-from lakeopt.tables.iceberg.listing import list_files, store_time
+from lakeopt.tables.iceberg.deletion.listing import list_files, store_time
 from lakeopt.workflows.remove_orphan_files import find_orphan_files, quarantine_orphan_files
 
 NAME = "lake.db.t"

@@ -21,11 +21,11 @@ from lakeopt.tables.iceberg.arrow_schema import arrow_schema
 from lakeopt.tables.iceberg.exclusive_create import create_exclusively
 from lakeopt.tables.iceberg.identifiers import join_identifier
 from lakeopt.tables.iceberg.locations import location_provider, new_data_location
-from lakeopt.tables.iceberg.partitions import Partitioning
-from lakeopt.tables.iceberg.planner import Planner
-from lakeopt.tables.iceberg.scans import initial_defaults, name_mapping, partition_constants
+from lakeopt.tables.iceberg.metadata.partitions import Partitioning
+from lakeopt.tables.iceberg.metadata.views import metadata_view
+from lakeopt.tables.iceberg.planning.planner import Planner
+from lakeopt.tables.iceberg.planning.scans import initial_defaults, name_mapping, partition_constants
 from lakeopt.tables.iceberg.sort_orders import layout_key, order_id
-from lakeopt.tables.iceberg.views import metadata_view
 from lakeopt.tables.iceberg.writer_properties import target_file_bytes, writer_options
 
 
