@@ -143,3 +143,14 @@ class Interrupted(LakeoptError):
     """SIGINT or SIGTERM: the table is untouched, our own files are removed."""
 
     exit_code = 130
+
+
+class Notice(UserWarning):
+    """What a run goes on without: told once as a warning, and by the program in one line; no error.
+
+    >>> str(Notice("no leases", hint="pip install obstore"))
+    'no leases (hint: pip install obstore)'
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message + (f" (hint: {hint})" if hint else ""))

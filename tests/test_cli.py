@@ -462,3 +462,17 @@ def test_every_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
         assert found is not None
         assert main(shlex.split(found[1])[1:]) == 0, capsys.readouterr().err
         assert capsys.readouterr().out
+
+
+def test_a_notice_is_one_line_each_time_and_other_warnings_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    import warnings
+
+    def warned() -> None:
+        for _ in range(2):
+            warnings.warn(errors.Notice("no leases:\nwhy", hint="pip install 'lakeopt[s3]'"), stacklevel=1)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+    with warnings.catch_warnings(record=True) as others, diagnostics.notices():
+        warned()
+    assert [str(other.message) for other in others] == ["old"]
+    assert capsys.readouterr().err == "warning: no leases: why (hint: pip install 'lakeopt[s3]')\n" * 2

@@ -144,3 +144,21 @@ def test_what_another_run_is_at_is_skipped_and_the_rest_done(lake: Lake, table: 
         assert len(result.snapshot_ids) == (2 if partial else 1)
         assert ["another lakeopt run" in reason for reason in result.skipped] == [True]
     assert len(files(lake)) == 1
+
+
+def test_a_lease_whose_answer_was_lost_is_ours(table: Table, plan: RewritePlan, lake: Lake) -> None:
+    class Retrying:
+        """A store that was asked twice for one object: the first answer was lost, the second says that it is there."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(table, name)
+
+        def create_exclusively(self, location: str, body: bytes) -> bool:
+            table.create_exclusively(location, body)
+            return table.create_exclusively(location, body)
+
+    ours = Leases(Retrying(), load_settings(), plan, "aaaa")
+    assert ours.take(plan.groups[0]) is None
+    assert leases(table, plan, "bbbb").take(plan.groups[0]) is not None
+    ours.release()
+    assert files(lake) == []

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from then on, so that a late one does not make a failure of what is done.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    with _signals(restored=arguments is not None) as received:
+    with _signals(restored=arguments is not None) as received, diagnostics.notices():
         try:
             # Not through the command's own main, which would turn an interrupt into a bare exit code.
             with typer.main.get_command(app).make_context("lakeopt", words) as context:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakeopt.cli import output
 from lakeopt.cli.figures import visible
-from lakeopt.errors import Interrupted, LakeoptError, UsageError
+from lakeopt.errors import Interrupted, LakeoptError, Notice, UsageError
 
 if TYPE_CHECKING:
     from lakeopt.model.serde import Document
@@ -45,6 +46,23 @@ def note(message: str) -> None:
     """One plain line, whatever the message holds."""
     sys.stderr.write(visible(" ".join(message.split())) + "\n")
     sys.stderr.flush()
+
+
+@contextmanager
+def notices() -> Iterator[None]:
+    """Say what the library warns of in one line each; warnings of others, which are no user's business, stay as is."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, Notice):
+                note(f"warning: {message}")
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = tell
+        warnings.simplefilter("always", Notice)
+        yield
 
 
 def can_ask() -> bool:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakeopt.config import Settings
-from lakeopt.errors import CommitConflict, MissingExtra, Refused, Unreachable
+from lakeopt.errors import CommitConflict, MissingExtra, Notice, Refused, Unreachable
 from lakeopt.model.plan import FileGroup, RewritePlan
 from lakeopt.tables.base import Table
 from lakeopt.workflows.journal import now
@@ -80,10 +81,13 @@ class Leases:
         held = _Held(name, time.time(), time.monotonic())
         about = {"run": self.token, "plan_id": self.plan.plan_id, "at": now(), "process": process_identity()}
         try:
-            if not self._create(name, about | {"partition": group.partition, "branch": self.plan.branch}):
+            made = self._create(name, about | {"partition": group.partition, "branch": self.plan.branch})
+            if not made and not self._is_ours(name):
                 return "another lakeopt run took it on at the same moment"
         except (Refused, MissingExtra) as error:
             self.unleased = str(error)
+            told = f"no leases: {error}; another lakeopt run may do the same work"
+            warnings.warn(Notice(told, hint=error.hint), stacklevel=2)
             return None
         self._held[key] = held
         return None
@@ -96,6 +100,11 @@ class Leases:
                 f"the state directory cannot be written: {name}: {error}",
                 hint="set LAKEOPT_STATE_DIR to a location that this user may write",
             ) from error
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether we made it after all: where an answer is lost, the client asks again, and finds what it made."""
+        found = read_object(self.table, name)
+        return found is not None and found.get("run") == self.token
 
     def confirm(self, groups: Sequence[FileGroup], staged: Mapping[int, pa.Table]) -> None:
         """Directly before a commit: the leases are still ours, we are not too old, and all written files are there.

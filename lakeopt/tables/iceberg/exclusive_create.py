@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.util
 import os
 import secrets
 from pathlib import Path
-from typing import Any
 
 from pyarrow import fs
 from pyiceberg.io import FileIO
 
-from lakeopt.errors import MissingExtra, Refused
+from lakeopt.errors import Refused
+from lakeopt.tables.iceberg.s3_creation import SCHEMES, create_on_s3
 from lakeopt.tables.iceberg.storage import resolve
 
 #: What a file system says that knows no hard links.
@@ -30,7 +29,9 @@ def create_exclusively(io: FileIO, location: str, body: bytes) -> bool:
     filesystem, path = resolve(io, location)
     if isinstance(filesystem, fs.LocalFileSystem):
         return _local(Path(path), body)
-    return _s3(io, filesystem, location, path, body)
+    if location.partition("://")[0] not in SCHEMES:
+        raise Refused(f"nothing can be created exclusively at {location}")
+    return create_on_s3(io.properties, filesystem, path, body)
 
 
 def _local(path: Path, body: bytes) -> bool:
@@ -60,26 +61,3 @@ def _claimed(path: Path, body: bytes) -> bool:
     with os.fdopen(claim, "wb") as sink:
         sink.write(body)
     return True
-
-
-def _s3(io: FileIO, filesystem: fs.FileSystem, location: str, path: str, body: bytes) -> bool:
-    """``If-None-Match: *``, which pyarrow does not send: s3fs does, with the table's own properties."""
-    store = _s3fs(io, filesystem, location)
-    try:
-        store.pipe_file(path, body, mode="create")
-    except FileExistsError:
-        return False
-    return True
-
-
-def _s3fs(io: FileIO, filesystem: fs.FileSystem, location: str) -> Any:
-    scheme = location.partition("://")[0]
-    if scheme not in ("s3", "s3a", "s3n"):
-        raise Refused(f"nothing can be created exclusively at {location}")
-    if isinstance(filesystem, fs.PyFileSystem) and isinstance(filesystem.handler, fs.FSSpecHandler):
-        return filesystem.handler.fs
-    if importlib.util.find_spec("s3fs") is None:
-        raise MissingExtra("s3fs", "s3")
-    from pyiceberg.io.fsspec import FsspecFileIO
-
-    return FsspecFileIO(io.properties).get_fs(scheme)
