@@ -19,8 +19,9 @@ from pyiceberg.exceptions import (
 from pyiceberg.table import Table
 from pyiceberg.table.update import TableRequirement, TableUpdate
 
-from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, Unreachable, first_line
+from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, NoSpace, Refused, StalePlan, Unreachable, first_line
 from lakeopt.tables.iceberg.commits.hive_locks import stale_lock
+from lakeopt.tables.iceberg.commits.metadata_files import MetadataFiles, storage_error
 from lakeopt.tables.shield import Shield
 
 #: Waits between looks for our snapshot after an answer was lost (seconds); some catalogs answer late.
@@ -41,35 +42,53 @@ def send(
     updates: tuple[TableUpdate, ...],
     shield: Shield,
     landed: Callable[[Table], bool] | None = None,
+    files: MetadataFiles | None = None,
 ) -> Outcome:
     """One attempt, behind a shield that lets a second interrupt end the wait for an answer.
 
     The id of the snapshot is the same in all attempts, so it can be looked for. A commit that adds none says with
-    ``landed``, told the table as the catalog has it now, whether what it does has been done.
+    ``landed``, told the table as the catalog has it now, whether what it does has been done. A metadata file that
+    the catalog did not take is removed; ``files`` learns of those that are made.
 
     :raises CommitOutcomeUnknown: the answer was lost and the snapshot is not there: it may still appear.
-    :raises Refused: the catalog may not be written; definite.
+    :raises NoSpace: there is no room for the metadata file; definite.
+    :raises Refused: the catalog or the metadata folder may not be written; definite.
     :raises Unreachable: the catalog does not let us in; definite.
     :raises StalePlan: the table was dropped; definite.
     :raises CommitConflict: another writer has long held the table's lock in the Hive metastore; definite.
     """
+    files = MetadataFiles() if files is None else files
     try:
         shield.open = True
-        table.catalog.commit_table(table, requirements, updates)
+        files.recording(table.catalog).commit_table(table, requirements, updates)
         shield.open = False
     except BaseException as error:
         shield.open = False
-        return _settle(table, snapshot_id, error, landed)
+        answer = _unwritten(files.failed) if files.failed else _settle(table, snapshot_id, error, landed, files)
+        if answer is not Outcome.COMMITTED:
+            files.discard(table.io)
+        if isinstance(answer, BaseException):
+            raise answer from (error if answer is not error else None)
+        return answer
     return Outcome.COMMITTED
 
 
-def _settle(table: Table, snapshot_id: int, error: BaseException, landed: Callable[[Table], bool] | None) -> Outcome:
+def _settle(
+    table: Table,
+    snapshot_id: int,
+    error: BaseException,
+    landed: Callable[[Table], bool] | None,
+    files: MetadataFiles,
+) -> Outcome | LakeoptError:
     definite = _definite(error)
     looked = False
     for wait in LOOKS:
         time.sleep(wait)
         try:
-            present = is_there(table, snapshot_id) if landed is None else landed(_same(table))
+            fresh = _same(table)
+            present = files.are_in(fresh.metadata_location, fresh.metadata) or (
+                fresh.snapshot_by_id(snapshot_id) is not None if landed is None else landed(fresh)
+            )
         except NoSuchTableError:
             present = False
         except Exception:  # the catalog is away: look again; never take that for an answer
@@ -84,11 +103,18 @@ def _settle(table: Table, snapshot_id: int, error: BaseException, landed: Callab
             f"the answer to the commit of snapshot {snapshot_id} was lost: {first_line(error)}",
             hint="the written files are kept; the next lakeopt run on the table tells whether it was committed",
         ) from error
-    if isinstance(definite, LakeoptError):
-        raise definite from error
-    if "lock" in str(error) and (stale := stale_lock(table)) is not None:
-        raise stale from error
+    if definite is Outcome.OVERTAKEN and "lock" in str(error):
+        return stale_lock(table) or definite
     return definite
+
+
+def _unwritten(error: BaseException) -> BaseException:
+    """What it means that the metadata file was not written: the catalog was not asked, so that nothing is committed."""
+    if isinstance(error, OSError):
+        return storage_error(error)
+    if isinstance(error, LakeoptError) or not isinstance(error, Exception):
+        return error
+    return Unreachable(f"the table's metadata cannot be written: {first_line(error)}", hint="does the storage answer?")
 
 
 def _same(table: Table) -> Table:
@@ -118,6 +144,8 @@ def _definite(error: BaseException) -> Outcome | LakeoptError | None:
         return Unreachable(
             f"the catalog does not let this user commit: {first_line(error)}", hint="check the credentials"
         )
+    if _is_full(error):
+        return NoSpace(f"no space left for the catalog: {first_line(error)}", hint="free some space")
     if isinstance(error, BadRequestError | NotImplementedError | PermissionError) or _is_read_only(error):
         return Refused(f"the catalog refuses the commit: {first_line(error)}", hint="is the catalog read-only?")
     return None
@@ -130,3 +158,8 @@ def is_busy(error: BaseException) -> bool:
 
 def _is_read_only(error: BaseException) -> bool:
     return "readonly database" in str(error) and type(error).__name__ == "OperationalError"
+
+
+def _is_full(error: BaseException) -> bool:
+    """SQLite had no room for the transaction, which is rolled back."""
+    return "database or disk is full" in str(error) and type(error).__name__ == "OperationalError"

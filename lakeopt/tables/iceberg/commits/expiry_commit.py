@@ -7,16 +7,13 @@ metadata on both sides of the commit are compared afterwards, before anything is
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table as Iceberg
@@ -36,6 +33,7 @@ from pyiceberg.table.update import (
 from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, WorkFailed
 from lakeopt.tables.base import Table
 from lakeopt.tables.iceberg.commits.commit_outcome import Outcome, send
+from lakeopt.tables.iceberg.commits.metadata_files import MetadataFiles
 from lakeopt.tables.iceberg.commits.writable import PATIENCE, WAIT, pyiceberg_table, reload
 from lakeopt.tables.iceberg.deletion.past_metadata import read_metadata
 from lakeopt.tables.iceberg.table import IcebergTable
@@ -125,63 +123,31 @@ def commit_expiry(
 def _try(table: Iceberg, expiry: Expiry, on_metadata: Callable[[str], None]) -> str | None:
     """One attempt: the metadata file that it made (empty where only the server knows), None if it was overtaken."""
     requirements, updates = _changes(table, expiry)
-    with recorded_metadata(table.catalog, on_metadata) as written, shielded() as shield:
+    files = MetadataFiles(on_metadata)
+    with shielded() as shield:
         shield.later = True
-        landed = partial(_has_landed, expiry=expiry, written=written)
+        landed = partial(_has_landed, expiry=expiry)
         try:
-            outcome = send(table, table.metadata.current_snapshot_id or 0, requirements, updates, shield, landed)
+            outcome = send(table, table.metadata.current_snapshot_id or 0, requirements, updates, shield, landed, files)
         except CommitOutcomeUnknown as error:
             raise CommitOutcomeUnknown(
                 f"the answer to the expiry of {len(expiry.snapshot_ids)} snapshots was lost: it may have been done",
                 hint="no file is deleted; the next expiry marks what this one let go",
             ) from error
         if outcome is Outcome.COMMITTED:
-            return written[-1] if written else ""
+            return files.written[-1] if files.written else ""
         shield.later = False
-        for location in written:  # the catalog took another's: nothing will ever name this one
-            with contextlib.suppress(OSError):
-                table.io.delete(location)
     return None
 
 
-def _has_landed(table: Iceberg, *, expiry: Expiry, written: list[str]) -> bool:
-    """Whether this commit is in the table's history: by the metadata file that it made, else by what it did."""
-    if written:
-        return written[-1] in (table.metadata_location, *(entry.metadata_file for entry in table.metadata.metadata_log))
-    if not isinstance(table.catalog, RestCatalog):  # it failed before it wrote anything
-        return False
-    return _is_done(table.metadata, expiry)
+def _has_landed(table: Iceberg, *, expiry: Expiry) -> bool:
+    """Whether this commit was done, by what it did; where the client makes the metadata file, that file tells."""
+    return isinstance(table.catalog, RestCatalog) and _is_done(table.metadata, expiry)
 
 
 def _is_done(metadata: TableMetadata, expiry: Expiry) -> bool:
     present = {one.snapshot_id for one in metadata.snapshots}
     return present.isdisjoint(expiry.snapshot_ids) and not (set(expiry.ref_names) & metadata.refs.keys())
-
-
-@contextmanager
-def recorded_metadata(catalog: Catalog, on_write: Callable[[str], None]) -> Iterator[list[str]]:
-    """Names of the metadata files that a client-side catalog writes in the block; a server's stay unknown.
-
-    ``on_write`` is told each before it is written. pyiceberg leaves such a file behind where the catalog then takes
-    another writer's.
-    """
-    written: list[str] = []
-    inner: Any = catalog
-    write = getattr(inner, "_write_metadata", None)
-    if write is None or isinstance(catalog, RestCatalog):
-        yield written
-        return
-
-    def record(metadata: TableMetadata, io: Any, metadata_path: str) -> None:
-        on_write(metadata_path)
-        written.append(metadata_path)
-        write(metadata, io, metadata_path)
-
-    inner._write_metadata = record
-    try:
-        yield written
-    finally:
-        del inner._write_metadata
 
 
 def refs_of(metadata: TableMetadata) -> dict[str, int]:

@@ -35,7 +35,7 @@ from pyiceberg.typedef import TableVersion
 from pyiceberg.types import NestedField, StructType
 
 from lakeopt.errors import CommitOutcomeUnknown, DataFileError, Refused
-from lakeopt.tables.iceberg.commits.writable import storage_error
+from lakeopt.tables.iceberg.commits.metadata_files import storage_error
 from lakeopt.tables.iceberg.metadata.partitions import source_schema
 from lakeopt.tables.iceberg.metadata.source_manifest import SourceManifest, write_copy
 

@@ -1,8 +1,7 @@
-"""Tables that may be committed to: loaded anew, refused where they cannot be written, and what a failed write means."""
+"""Tables that may be committed to: loaded anew, and refused where they cannot be written."""
 
 from __future__ import annotations
 
-import errno
 import random
 import time
 from typing import Any
@@ -11,7 +10,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as Iceberg
 from pyiceberg.table.metadata import TableMetadata
 
-from lakeopt.errors import LakeoptError, NoSpace, Refused, StalePlan, Unreachable
+from lakeopt.errors import Refused, StalePlan, Unreachable
 from lakeopt.tables.base import Table
 from lakeopt.tables.iceberg.catalog import answering
 from lakeopt.tables.iceberg.commits.commit_outcome import is_busy
@@ -73,12 +72,3 @@ def reload(table: Iceberg, deadline: float) -> Iceberg:
             if not is_busy(error) or time.monotonic() > deadline:
                 raise Unreachable(f"the catalog does not answer: {error}", hint="try again later") from error
         time.sleep(random.uniform(*WAIT))
-
-
-def storage_error(error: OSError) -> LakeoptError:
-    """What it means that manifests could not be written; nothing was committed."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error):
-        return NoSpace(f"no space left for the table's metadata: {error}", hint="free some space")
-    if isinstance(error, PermissionError):
-        return Refused(f"the table's metadata may not be written: {error}", hint="check the permissions of this user")
-    return Unreachable(f"the table's metadata cannot be written: {error}", hint="does the storage answer?")
