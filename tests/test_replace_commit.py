@@ -20,7 +20,7 @@ from hand_rewrite import (
     stage,
     write_staged,
 )
-from lake import Lake
+from lake import Lake, flights
 from pyiceberg.avro.encoder import BinaryEncoder
 from pyiceberg.avro.file import META_SCHEMA, AvroFileHeader
 from pyiceberg.avro.resolver import construct_writer
@@ -540,3 +540,13 @@ def test_a_staged_file_without_field_ids(lake: Lake) -> None:
     pq.write_table(pa.table({"id": [1]}), staged[0]["file_path"][0].as_py().removeprefix("file://"))
     with pytest.raises(DataFileError, match="field ids"):
         commit(table, plan, staged)
+
+
+@pytest.mark.parametrize(("asked", "left"), [("true", 3), ("false", 8)])
+def test_old_metadata_files_go_where_the_table_asks_for_it(lake: Lake, asked: str, left: int) -> None:
+    kept = {"write.metadata.previous-versions-max": "2", "write.metadata.delete-after-commit.enabled": asked}
+    table = lake.flights(days=3, rows_per_day=10, properties=kept)
+    for _ in range(2):
+        rewrite(lake.append(table, flights(7, 10)))
+    table = lake.load("db.flights")
+    assert len(list(Path(table.location().removeprefix("file://"), "metadata").glob("*.metadata.json"))) == left

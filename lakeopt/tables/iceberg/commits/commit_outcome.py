@@ -21,7 +21,7 @@ from pyiceberg.table.update import TableRequirement, TableUpdate
 
 from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, NoSpace, Refused, StalePlan, Unreachable, first_line
 from lakeopt.tables.iceberg.commits.hive_locks import stale_lock
-from lakeopt.tables.iceberg.commits.metadata_files import MetadataFiles, storage_error
+from lakeopt.tables.iceberg.commits.metadata_files import MetadataFiles, delete_old_metadata, storage_error
 from lakeopt.tables.shield import Shield
 
 #: Waits between looks for our snapshot after an answer was lost (seconds); some catalogs answer late.
@@ -60,7 +60,7 @@ def send(
     files = MetadataFiles() if files is None else files
     try:
         shield.open = True
-        files.recording(table.catalog).commit_table(table, requirements, updates)
+        answered = files.recording(table.catalog).commit_table(table, requirements, updates)
         shield.open = False
     except BaseException as error:
         shield.open = False
@@ -70,6 +70,7 @@ def send(
         if isinstance(answer, BaseException):
             raise answer from (error if answer is not error else None)
         return answer
+    delete_old_metadata(table, answered.metadata)
     return Outcome.COMMITTED
 
 

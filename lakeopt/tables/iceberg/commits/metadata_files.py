@@ -12,6 +12,7 @@ from typing import Any
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.io import FileIO
+from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 
 from lakeopt.errors import LakeoptError, NoSpace, Refused, Unreachable
@@ -66,6 +67,17 @@ class MetadataFiles:
             except Exception as error:  # an orphan is harmless; the answer of the commit must not be lost
                 _log.warning("could not delete %s: %s", location, error)
         self.written.clear()
+
+
+def delete_old_metadata(table: Table, after: TableMetadata) -> None:
+    """Delete metadata files that fell out of the log with a commit, where the table asks for that.
+
+    ``table`` is as it was before. pyiceberg does this in its own commits alone, not in those that it is handed.
+    """
+    try:
+        table.catalog._delete_old_metadata(table.io, table.metadata, after)
+    except Exception as error:  # an orphan is harmless; the answer of the commit must not be lost
+        _log.warning("could not delete old metadata files: %s", error)
 
 
 def storage_error(error: OSError) -> LakeoptError:
