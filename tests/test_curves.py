@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeopt.layout.curves import CURVES, code_bits, hilbert, z_order
+from lakeopt.keys.curves import CURVES, code_bits, hilbert, z_order
 
 
 def cells(columns: int, bits: int) -> list[np.ndarray]:
