@@ -13,6 +13,7 @@ from lakeopt.maintenance.rewrite_manifests import decide, shares
 from lakeopt.model.manifests import ManifestsPlan, ManifestsResult
 from lakeopt.model.serde import to_data
 from lakeopt.tables.base import Table
+from lakeopt.tables.refusals import read_only_hint
 from lakeopt.tables.shield import shielded
 from lakeopt.workflows import journal
 from lakeopt.workflows.plan import check_branch
@@ -40,7 +41,9 @@ def plan_manifests(
 
     opened = open_table(table, settings or load_settings()) if isinstance(table, str) else table
     if opened.read_only:
-        raise Refused(f"{opened.identifier}: its manifests are not rewritten: {opened.read_only}")
+        raise Refused(
+            f"{opened.identifier}: its manifests are not rewritten: {opened.read_only}", hint=read_only_hint(opened)
+        )
     check_branch(opened, branch)
     target = target_bytes or _target(opened)
     tree = manifest_tree(opened, branch)

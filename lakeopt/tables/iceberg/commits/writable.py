@@ -15,6 +15,7 @@ from lakeopt.tables.base import Table
 from lakeopt.tables.iceberg.catalog import answering
 from lakeopt.tables.iceberg.commits.commit_outcome import is_busy
 from lakeopt.tables.iceberg.commits.hive_locks import stale_lock
+from lakeopt.tables.refusals import SPARK_HINT, read_only_hint
 
 #: How long to try (seconds), and how long to wait between attempts: short, since long waits lose every race.
 PATIENCE = 60.0
@@ -35,7 +36,7 @@ def writable(table: Table) -> Iceberg:
     :raises CommitConflict: another writer has held its lock in the Hive metastore for longer than a commit takes.
     """
     if table.read_only is not None:
-        raise Refused(f"{table.identifier} cannot be written: {table.read_only}")
+        raise Refused(f"{table.identifier} cannot be written: {table.read_only}", hint=read_only_hint(table))
     fresh = reload(pyiceberg_table(table), time.monotonic() + PATIENCE)
     require_known_format(fresh.metadata)
     with answering(fresh.catalog.name):
@@ -53,7 +54,7 @@ def require_known_format(metadata: TableMetadata) -> None:
     if metadata.format_version > 2:
         raise Refused(
             f"tables of format version {metadata.format_version} are not written",
-            hint="lakeopt cannot rewrite v3 tables itself yet; Iceberg's rewrite_data_files in Spark keeps row lineage",
+            hint=SPARK_HINT,
         )
 
 

@@ -8,6 +8,7 @@ from lakeopt.errors import Refused
 from lakeopt.model.expiry import RefFacts, SnapshotFacts
 from lakeopt.tables.base import Table
 from lakeopt.tables.iceberg.commits.writable import pyiceberg_table
+from lakeopt.tables.refusals import read_only_hint
 
 #: The table property that forbids to collect garbage, and its default.
 GC_ENABLED = "gc.enabled"
@@ -19,7 +20,10 @@ def require_collectable(table: Table) -> None:
     :raises Refused: it cannot be written, is encrypted, or says ``gc.enabled=false``.
     """
     if table.read_only is not None:
-        raise Refused(f"{table.identifier} cannot be written: {table.read_only}")
+        raise Refused(
+            f"{table.identifier} cannot be written: {table.read_only}",
+            hint=read_only_hint(table),
+        )
     if table.properties.get(GC_ENABLED, "true").strip().lower() == "false":
         raise Refused(
             f"{table.identifier} keeps everything ({GC_ENABLED}=false)",
