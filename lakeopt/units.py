@@ -11,7 +11,11 @@ _SIZES = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgtp", start=1):
     _SIZES[_letter] = _SIZES[_letter + "b"] = 1000**_power
     _SIZES[_letter + "ib"] = 1024**_power
+#: More than anyone waits; dates that far away cannot be told any more.
+_LONGEST = 1000 * 365.25 * 86400.0
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|[smhdw])")
+_DURATIONS = re.compile(rf"(?:{_DURATION.pattern}\s*)+")
 
 
 def parse_size(text: str) -> int:
@@ -49,10 +53,13 @@ def parse_duration(text: str) -> float:
     >>> parse_duration("1h30m"), parse_duration("7d")
     (5400.0, 604800.0)
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|min|[smhdw])", text.strip())
-    if not parts or "".join(n + u for n, u in parts) != re.sub(r"\s+", "", text):
+    if not _DURATIONS.fullmatch(text.strip()):
         raise UsageError(f"not a duration: {text!r}", hint="write durations as 90s, 30m, 24h or 7d")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    parts = _DURATION.findall(text)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds > _LONGEST:
+        raise UsageError(f"a duration of more than 1000 years: {text!r}", hint="write durations as 90s, 30m, 24h or 7d")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:
@@ -77,10 +84,8 @@ def parse_moment(text: str, now_ms: int) -> int:
     >>> parse_moment("5d", 432_000_001), parse_moment("1970-01-01T01:00:00+01:00", 0)
     (1, 0)
     """
-    try:
+    if _DURATIONS.fullmatch(text.strip()):
         return now_ms - round(parse_duration(text) * 1000)
-    except UsageError:
-        pass
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -57,11 +57,16 @@ def limits(
 ) -> Limits:
     """The limits of a table: what is asked for, else its properties, else Iceberg's defaults.
 
-    :raises UsageError: less than one snapshot is to be kept.
+    :raises UsageError: less than one snapshot is to be kept, or what is to come is to be expired.
     :raises ConfigurationError: a property is no whole number, or below its least value.
     """
     if retain_last is not None and retain_last < 1:
         raise UsageError("a branch keeps at least one snapshot", hint="give --retain-last 1 or more")
+    if older_than_ms is not None and older_than_ms > now_ms:
+        raise UsageError(
+            "the time before which snapshots expire lies in the future",
+            hint="give a time that has passed; 0s takes all that nothing else keeps",
+        )
     kept = _property(properties, MIN_SNAPSHOTS, 1) if retain_last is None else retain_last
     oldest = now_ms - _property(properties, MAX_SNAPSHOT_AGE, 0) if older_than_ms is None else older_than_ms
     return Limits(now_ms, oldest, kept, _property(properties, MAX_REF_AGE, 0))

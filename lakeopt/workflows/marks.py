@@ -1,6 +1,7 @@
 """Marks: files that nothing should need any more, with the reason and the time, until a sweep looks again.
 
-``<state dir>/marks/<table uuid>/<plan id>/<nnnn>.json``, immutable objects of up to ``CHUNK`` files each. A mark
+``<state dir>/marks/<table uuid>/<plan id>/<nnnn>-<token>.json``, immutable objects of up to ``CHUNK`` files each; the
+token keeps two runs that mark for one plan from writing over each other, and over what a sweep has left. A mark
 deletes nothing and promises nothing: whoever sweeps asks the table anew.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 from lakeopt.config import Settings
 from lakeopt.errors import Unreachable
 from lakeopt.tables.base import Table
-from lakeopt.workflows.journal import now
+from lakeopt.workflows.journal import new_token, now
 from lakeopt.workflows.state import delete_object, object_names, read_object, state_location, write_object
 
 #: Files in one object.
@@ -52,19 +53,19 @@ def mark(table: Table, settings: Settings, plan_id: str, files: Iterable[MarkedF
     :raises Unreachable: the state directory cannot be written.
     """
     folder = f"{_folder(table, settings)}/{plan_id}"
-    count, number = 0, len(object_names(table, folder))
+    count, number, token = 0, 0, new_token()
     head = {"plan_id": plan_id, "table_uuid": table.uuid, "location": table.location, "marked_at": now()}
     rest = iter(files)
     while chunk := list(islice(rest, CHUNK)):
         listed = [{"path": f.path, "kind": f.kind, "bytes": f.bytes, "reason": f.reason} for f in chunk]
         number += 1
-        write_object(table, f"{folder}/{number:04d}.json", {**head, "files": listed})
+        write_object(table, f"{folder}/{number:04d}-{token}.json", {**head, "files": listed})
         count += len(chunk)
     return count
 
 
 def marked(table: Table, settings: Settings) -> Iterator[MarkObject]:
-    """The mark list of a table, object by object, oldest name first.
+    """The mark list of a table, object by object, by their names.
 
     :raises Unreachable: the state directory cannot be read, or holds what is no mark.
     """

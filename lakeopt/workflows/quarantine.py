@@ -24,6 +24,7 @@ from lakeopt.model.serde import from_data, to_data
 from lakeopt.tables.base import Table
 from lakeopt.workflows import journal
 from lakeopt.workflows.file_moves import Changed, Spot, put_back, set_aside
+from lakeopt.workflows.leases import GRACE, age_of
 from lakeopt.workflows.state import delete_object, object_names, read_object, state_location, write_object
 
 if TYPE_CHECKING:
@@ -197,19 +198,31 @@ def expired(table: Table, settings: Settings, grace_seconds: float, now: datetim
     """Chunks whose grace has passed; ``now`` is a time by the clock of the store that holds the quarantine.
 
     A chunk's age is that of its manifest on that store: no host's clock counts. Chunks of a run that may still be on
-    are left out.
+    are left out, and those of a location that the table has left: what is reached there is not looked at.
     """
+    from lakeopt.tables.iceberg.deletion.location_keys import same_place
+
     busy = running(table, settings)
     limit = (now - timedelta(seconds=grace_seconds) - _EPOCH) // timedelta(microseconds=1)
     for chunk in chunks(table, settings):
         state = _spot(table, chunk.name).state()
-        if state is not None and state[1] <= limit and chunk.plan_id not in busy:
+        if (
+            state is not None
+            and state[1] <= limit
+            and chunk.plan_id not in busy
+            and same_place(chunk.location, table.location)
+        ):
             yield chunk
 
 
 def running(table: Table, settings: Settings) -> set[str]:
-    """Plans that may still be carried out: their manifests stay, since more of their files may yet come."""
-    return {run.plan_id for run in journal.unfinished(table, settings) if run.status == "running"}
+    """Plans that may still be carried out: their manifests stay, since more of their files may yet come.
+
+    One of which nothing was heard for the grace is none of them, wherever it ran: it moves nothing so long after it
+    wrote a manifest.
+    """
+    unfinished = journal.unfinished(table, settings)
+    return {run.plan_id for run in unfinished if run.status == "running" and age_of(run.newest) <= GRACE}
 
 
 def delete(table: Table, chunk: Chunk, reached: set[str]) -> Moved:

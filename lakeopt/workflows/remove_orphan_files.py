@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lakeopt.config import STATE_FOLDER, Settings, load_settings
-from lakeopt.errors import LakeoptError, Refused, StalePlan
+from lakeopt.errors import Interrupted, LakeoptError, Refused, StalePlan
 from lakeopt.maintenance import remove_orphan_files as rules
 from lakeopt.model.orphans import FailedFile, KeptFile, OrphanFile, OrphanPlan, OrphanResult
 from lakeopt.tables.base import Table
@@ -128,7 +128,9 @@ def quarantine_orphan_files(
         log.write("committed", **journal.result_event(dataclasses.replace(result, kept=())))
     except BaseException as error:
         with contextlib.suppress(LakeoptError):
-            log.write("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error=str(error))
+            log.write(
+                "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed", error=str(error)
+            )
         raise
     return result
 
@@ -206,7 +208,8 @@ def _require_own_files(table: Table) -> None:
     from lakeopt.tables.iceberg.deletion.reach import why_files_stay
 
     if (reason := why_files_stay(table)) is not None:
-        raise Refused(f"files of {table.identifier} are not removed: {reason}")
+        hint = "name the table in its catalog; set gc.enabled=true if no other table has its files; encrypted ones stay"
+        raise Refused(f"files of {table.identifier} are not removed: {reason}", hint=hint)
 
 
 def _store_time(table: Table, folder: Folder, state: str) -> datetime:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakeopt.config import Settings, load_settings
-from lakeopt.errors import CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, UnknownName, UsageError
+from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError, Refused, StalePlan, UnknownName, UsageError
 from lakeopt.model.orphans import RestorePlan, RestoreResult, plan_id_is_plain
 from lakeopt.tables.base import Table
 from lakeopt.workflows import journal, quarantine
@@ -39,8 +39,9 @@ def plan_restore(table: str | Table, plan: str, *, settings: Settings | None = N
     runs = journal.runs(opened, settings, plan)
     chunks = list(quarantine.chunks(opened, settings, plan))
     if not runs and not chunks:
-        known = (run.plan_id for run in journal.runs(opened, settings))
-        raise UnknownName(f"plan of {opened.identifier}", plan, known)
+        known = [run.plan_id for run in journal.runs(opened, settings)]
+        hint = None if known else "the journal knows no plan of this table; is LAKEOPT_STATE_DIR what it was?"
+        raise UnknownName(f"plan of {opened.identifier}", plan, known, hint=hint)
     undone: Mapping[str, Any] = (runs[0].started.get("plan") or {}) if runs else {}
     kind = str(undone.get("kind", _ORPHANS))
     files = [one.file.bytes for chunk in chunks for one in chunk.files]
@@ -100,7 +101,7 @@ def carry_out_restore(
         )
         log.write("committed", **journal.result_event(result))
     except BaseException as error:
-        interrupted, lost = isinstance(error, KeyboardInterrupt), isinstance(error, CommitOutcomeUnknown)
+        interrupted, lost = isinstance(error, KeyboardInterrupt | Interrupted), isinstance(error, CommitOutcomeUnknown)
         with contextlib.suppress(LakeoptError):
             log.write("interrupted" if interrupted or lost else "failed", error=str(error))
         raise
@@ -128,7 +129,10 @@ def _roll_back(
     snapshots = [int(number) for run in runs for number in run.snapshot_ids]
     if not snapshots:
         what = kind.removesuffix("_plan").replace("_", " ")
-        raise Refused(f"plan {plan_id} ({what}) made no snapshot and moved no file: there is nothing to bring back")
+        raise Refused(
+            f"plan {plan_id} ({what}) made no snapshot and moved no file: there is nothing to bring back",
+            hint="lakeopt history TABLE says what each plan did",
+        )
     if act:
         return roll_back(table, plan_id, snapshots, branch=branch).snapshot_id
     return plan_rollback(table, plan_id, snapshots, branch=branch).snapshot_id

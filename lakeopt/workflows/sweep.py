@@ -63,10 +63,13 @@ def plan_sweep(
     ``no_concurrent_writers`` promises that nothing else writes the table until the sweep ends, and allows less than
     a day. ``include_outside`` takes marked files too that lie outside the table's location.
 
-    :raises Refused: the grace is too short, or the table keeps everything or cannot be written.
+    :raises Refused: the grace is too short, the table keeps everything or cannot be written, or files would be
+        deleted and the catalog has the table under a second name too.
     :raises StalePlan: the table has another location than when its files were marked.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
+    from lakeopt.tables.iceberg.deletion.neighbours import refuse_twin
+    from lakeopt.tables.iceberg.deletion.reach import iceberg_table
     from lakeopt.tables.iceberg.deletion.retention_facts import require_collectable
     from lakeopt.tables.open import open_table
 
@@ -77,6 +80,8 @@ def plan_sweep(
     if finish:
         finish_marks(opened, settings)
     judged = judge(opened, settings, grace, include_outside=include_outside)
+    if judged.dead:
+        refuse_twin(iceberg_table(opened).iceberg)
     head = opened.snapshot_id()
     chunks = list(quarantine.expired(opened, settings, grace, judged.now))
     return SweepPlan(
@@ -100,7 +105,7 @@ def apply_sweep(plan: SweepPlan, *, settings: Settings | None = None) -> SweepRe
     """Delete what a plan names, each file only if all that was asked of it still holds.
 
     :raises StalePlan: the table was made anew, or has another location.
-    :raises Refused: the table keeps everything now.
+    :raises Refused: the table keeps everything now, or has a second name.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
     from lakeopt.tables.iceberg.deletion.retention_facts import require_collectable
@@ -145,6 +150,9 @@ class _Run:
 
     def sweep_marks(self, log: journal.JournalWriter) -> None:
         """Judge the marked files anew, delete those that the plan names too, and forget what is done."""
+        from lakeopt.tables.iceberg.deletion.neighbours import refuse_twin
+        from lakeopt.tables.iceberg.deletion.reach import iceberg_table
+
         plan = self.plan
         judged = judge(self.table, self.settings, plan.grace_seconds, include_outside=plan.include_outside)
         self.judged, self.table = judged, judged.table
@@ -152,6 +160,8 @@ class _Run:
         self.missing += len(judged.missing)
         planned = {file.path for file in plan.files}
         dead = [file for file in judged.dead if file.path in planned]
+        if dead:
+            refuse_twin(iceberg_table(self.table).iceberg)
         for start in range(0, len(dead), _CHUNK):
             self._delete(dead[start : start + _CHUNK], log)
         left = {one.path for one in self.failed} | (judged.paths - planned - judged.settled)

@@ -14,6 +14,7 @@ from pyarrow import fs
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchNamespaceError
 from pyiceberg.table import Table as Iceberg
+from pyiceberg.table.metadata import TableMetadata, TableMetadataCommonFields
 
 from lakeopt.errors import LakeoptError, Refused, UnknownName, Unreachable, first_line
 from lakeopt.tables.iceberg import catalog
@@ -40,11 +41,36 @@ def refuse_neighbours(iceberg: Iceberg) -> None:
     """
     location = _real(iceberg.metadata.location)
     for name, places in _neighbours(iceberg):
-        for place in places:
+        if isinstance(places, LakeoptError):
+            raise Refused(
+                f"nobody knows where the table {name} has its files: {places}",
+                hint="mend it, or drop it from the catalog",
+            ) from places
+        for place in places if isinstance(places, list) else _places(places):
             below, above = lies_in(_real(place), location), lies_in(location, _real(place))
             if below or above:
                 where = "at" if below and above else "below" if below else "above"
                 raise Refused(f"the table {name} has files {where} {iceberg.metadata.location}: {place}", hint=_HINT)
+
+
+def refuse_twin(iceberg: Iceberg) -> None:
+    """Ask the catalog for every other table, and refuse if one is this table again: registered under two names.
+
+    Each name has a history of its own then, and what one reaches no more may be live in the other.
+
+    :raises Refused: one is.
+    :raises Unreachable: the catalog does not answer.
+    """
+    for name, found in _neighbours(iceberg):
+        if isinstance(found, TableMetadataCommonFields) and found.table_uuid == iceberg.metadata.table_uuid:
+            raise Refused(
+                f"the table {name} is this table under another name: it may need what this one reaches no more",
+                hint="drop one of the names, without purging; then what is left has the files for itself",
+            )
+
+
+def _places(metadata: TableMetadata) -> list[str]:
+    return [metadata.location, *(metadata.properties[key] for key in _PATHS if key in metadata.properties)]
 
 
 def _real(location: str) -> str:
@@ -53,7 +79,8 @@ def _real(location: str) -> str:
     return location if path is None else os.path.realpath(path)
 
 
-def _neighbours(iceberg: Iceberg) -> Iterator[tuple[str, list[str]]]:
+def _neighbours(iceberg: Iceberg) -> Iterator[tuple[str, TableMetadata | list[str] | LakeoptError]]:
+    """Every other table of the catalog: its metadata, where a Hive table lies, or why it cannot be read."""
     connected = iceberg.catalog
     with catalog.answering(connected.name):
         namespaces = list(catalog.walk_namespaces(connected))
@@ -69,18 +96,13 @@ def _neighbours(iceberg: Iceberg) -> Iterator[tuple[str, list[str]]]:
                 continue
             name = join_identifier((connected.name, *identifier))
             try:
-                metadata = catalog.load(connected, identifier).metadata
+                yield name, catalog.load(connected, identifier).metadata
             except UnknownName:  # dropped since it was listed
                 continue
             except (Unreachable, Refused):
                 raise
             except LakeoptError as error:
-                raise Refused(
-                    f"nobody knows where the table {name} has its files: {error}",
-                    hint="mend it, or drop it from the catalog",
-                ) from error
-            elsewhere = [metadata.properties[key] for key in _PATHS if key in metadata.properties]
-            yield name, [metadata.location, *elsewhere]
+                yield name, error
 
 
 def _hive_tables(connected: Catalog, namespace: Identifier) -> Iterator[tuple[str, list[str]]]:
