@@ -137,7 +137,7 @@ def write_staged(table: Table, parts: Iterable[pa.Table], *, is_sorted: bool = F
         with table.io.new_output(location).create() as sink:
             pq.write_table(part, sink, **{"store_decimal_as_integer": True, **writer})
         nans = {ids[n]: _nans(part[n]) for n in part.column_names if pa.types.is_floating(part[n].type)}
-        rows.append((location, len(table.io.new_input(location)), part.num_rows, is_sorted, list(nans.items())))
+        rows.append((location, len(table.io.new_input(location)), part.num_rows, is_sorted, list(nans.items()), None))
     columns = list(zip(*rows, strict=True)) if rows else [[]] * len(staged_schema())
     arrays = [pa.array(values, kind.type) for values, kind in zip(columns, staged_schema(), strict=True)]
     return pa.Table.from_arrays(arrays, schema=staged_schema())

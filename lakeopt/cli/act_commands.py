@@ -15,10 +15,13 @@ from lakeopt.cli.options import (
     Goal,
     Option,
     Output,
+    PartialProgress,
     PlanOutput,
     Queries,
+    SetDefaultSortOrder,
     Table,
     TimeBudget,
+    ToCurrentSpec,
     duration,
     size,
     sort_key,
@@ -50,12 +53,9 @@ def rewrite(
     ] = None,
     compression_level: Annotated[int | None, Option(metavar="N", help="Level of the table's codec.")] = None,
     verify: Annotated[Verify, Option(metavar="rows|counts", help="What is proved equal before the commit.")] = "rows",
-    set_default_sort_order: Annotated[
-        bool, Option("--set-default-sort-order", help="Make it the table's sort order.")
-    ] = False,
-    partial_progress: Annotated[
-        bool, Option("--partial-progress", help="Commit each file group by itself, as soon as it is done.")
-    ] = False,
+    set_default_sort_order: SetDefaultSortOrder = False,
+    partial_progress: PartialProgress = False,
+    to_current_spec: ToCurrentSpec = False,
     time_budget: TimeBudget = None,
     act: Acting,
     out: PlanOutput,
@@ -85,6 +85,7 @@ def rewrite(
             verify=verify,
             set_default_sort_order=set_default_sort_order,
             partial_progress=partial_progress,
+            to_current_spec=to_current_spec,
             time_budget=duration(time_budget),
             memory_bytes=act.memory_bytes,
         )

@@ -24,6 +24,13 @@ Table = Annotated[
 ]
 Goal = Annotated[plan.Goal, Option(metavar="storage|reads|balanced", help="What the layout is to be good for.")]
 Queries = Annotated[Path | None, Option(metavar="FILE", help="Named SQL queries that the table is judged by.")]
+SetDefaultSortOrder = Annotated[bool, Option("--set-default-sort-order", help="Make it the table's sort order.")]
+PartialProgress = Annotated[
+    bool, Option("--partial-progress", help="Commit each file group by itself, as soon as it is done.")
+]
+ToCurrentSpec = Annotated[
+    bool, Option("--to-current-spec", help="Move rows of older partition specs to the table's current one.")
+]
 TimeBudget = Annotated[str | None, Option(metavar="DURATION", help="Stop searching after this long, e.g. 30m.")]
 
 

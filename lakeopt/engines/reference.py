@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lakeopt.engines.base import Engine
 from lakeopt.errors import Refused, UnknownName, UsageError
+from lakeopt.model.scan import staged_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import fs
 
     from lakeopt.model.result import Fingerprint
-    from lakeopt.model.scan import Scan, StageRequest
+    from lakeopt.model.scan import Repartition, Scan, StageRequest
+    from lakeopt.parquet.writer import RollingWriter
 
 _BATCH_ROWS = 65_536
 
@@ -35,15 +38,18 @@ class ReferenceEngine:
         order = list(range(rows.num_rows))
         for name, ascending, nulls_first in reversed(request.sort):
             order = _sorted_by(order, _keys(rows, name), ascending, nulls_first)
-        with RollingWriter(
+        rolling = partial(
+            RollingWriter,
             request.scan.schema,
             request.writer,
             target_file_bytes=request.target_file_bytes,
-            locate=request.locate,
             resolve=request.scan.resolve,
             sort=request.sort,
             footer_metadata=request.footer_metadata,
-        ) as writer:
+        )
+        if request.partition is not None:
+            return _divided(request, request.partition, lambda locate: rolling(locate=locate), rows, order)
+        with rolling(locate=request.locate) as writer:
             for start in range(0, len(order), _BATCH_ROWS):
                 for batch in rows.take(order[start : start + _BATCH_ROWS]).combine_chunks().to_batches():
                     writer.write(batch)
@@ -61,6 +67,33 @@ class ReferenceEngine:
         from lakeopt.engines._discard import discard
 
         return discard(staged, resolve)
+
+
+def _divided(
+    request: StageRequest,
+    partition: Repartition,
+    rolling: Callable[[Callable[[int], str]], RollingWriter],
+    rows: pa.Table,
+    order: list[int],
+) -> pa.Table:
+    """Write the rows partition by partition, each in the given order."""
+    import pyarrow as pa
+
+    from lakeopt.parquet.partition_keys import partition_batch
+    from lakeopt.parquet.partitioned_writer import PartitionedWriter
+
+    batch = rows.combine_chunks().to_batches()
+    if not batch:
+        return staged_schema().empty_table()
+    values = partition_batch(batch[0], partition.keys, [key.source[0] for key in partition.keys])
+    for name in reversed(values.schema.names):
+        order = _sorted_by(order, _keys(pa.Table.from_batches([values]), name), True, True)
+    with PartitionedWriter(partition, rolling) as writer:
+        for start in range(0, len(order), _BATCH_ROWS):
+            some = pa.array(order[start : start + _BATCH_ROWS], pa.int64())
+            writer.write(batch[0].take(some), values.take(some))
+            request.progress(len(some))
+        return writer.finish()
 
 
 def _read(request: StageRequest) -> pa.Table:

@@ -53,6 +53,8 @@ class FileGroup:
     """Data files of one partition (and one partition spec) that are read together and written anew together.
 
     ``partition`` is for people; the committer takes the partition tuple from the replaced files themselves.
+    ``from_spec_ids`` names the specs of the files where they are divided anew, into the partitions of ``spec_id``;
+    it is empty where they stay in their partition.
     """
 
     group_id: int
@@ -63,6 +65,12 @@ class FileGroup:
     record_count: int
     data_files: tuple[PlannedFile, ...]
     delete_files: tuple[PlannedFile, ...] = ()
+    from_spec_ids: tuple[int, ...] = ()
+
+    @property
+    def source_spec_ids(self) -> tuple[int, ...]:
+        """Specs that the group's files may be of."""
+        return self.from_spec_ids or (self.spec_id,)
 
 
 @dataclass(frozen=True, slots=True)

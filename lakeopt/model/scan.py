@@ -6,7 +6,7 @@ These values hold Arrow objects and callables; they live within one process and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,9 @@ def files_schema() -> pa.Schema:
 def staged_schema() -> pa.Schema:
     """Columns of the list of staged files that an engine returns, in key order.
 
-    ``sorted`` is true only where every row of the file was checked to be in the layout's order.
+    ``sorted`` is true only where every row of the file was checked to be in the layout's order. ``partition`` has
+    one value a field of the spec that rows were divided by, in Iceberg's single-value binary form; null as a whole
+    where the file stays in the partition of those it replaces.
     """
     import pyarrow as pa
 
@@ -77,6 +79,7 @@ def staged_schema() -> pa.Schema:
             pa.field("record_count", pa.int64(), nullable=False),
             pa.field("sorted", pa.bool_(), nullable=False),
             pa.field("nan_value_counts", pa.map_(pa.int32(), pa.int64()), nullable=False),
+            ("partition", pa.list_(pa.binary())),
         ]
     )
 
@@ -139,11 +142,38 @@ class WriterOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionKey:
+    """One field of a partition spec, void ones left out: where its source column is, and what is made of it.
+
+    ``source`` is the place of a top-level column, then of a field in each struct below it. ``transform`` takes
+    Arrow values of the source's type and gives as many of type ``result``; None leaves them as they are.
+    """
+
+    source: tuple[int, ...]
+    transform: Callable[[pa.Array], pa.Array] | None
+    result: pa.DataType
+
+
+@dataclass(frozen=True, slots=True)
+class Repartition:
+    """Rows are divided by these keys, each partition into files of its own.
+
+    ``encode`` takes one value a key and gives one a field of the spec, as in :func:`staged_schema`;
+    ``locate(n, values)`` is the location of the n-th file, which is of the partition with these encoded values.
+    """
+
+    keys: tuple[PartitionKey, ...]
+    encode: Callable[[Sequence[Any]], tuple[bytes | None, ...]]
+    locate: Callable[[int, tuple[bytes | None, ...]], str]
+
+
+@dataclass(frozen=True, slots=True)
 class StageRequest:
     """One file group to be written anew.
 
     ``sort`` is the key as (top-level column name, ascending, nulls first), empty for bin-pack.
     ``locate(n)`` gives the location of the n-th output file. ``memory_bytes`` bounds the whole process.
+    With ``partition`` rows are divided first and ordered by ``sort`` within each partition.
     ``footer_metadata`` goes into each file's key-value metadata. ``progress(rows)`` is told of rows written.
     """
 
@@ -157,3 +187,4 @@ class StageRequest:
     temp_dir: str
     footer_metadata: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[int], None] = lambda rows: None
+    partition: Repartition | None = None

@@ -54,6 +54,24 @@ class OrderCheck:
         return _in_order([batch.column(i) for i, _, _ in self.sort], self.sort)
 
 
+def differing(batch: pa.RecordBatch, before: pa.RecordBatch | None) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Of each row, whether it differs from the one before it; ``before`` holds the row before the first, if any.
+
+    Nulls are equal, NaN are equal, -0.0 and 0.0 are not.
+
+    >>> differing(pa.record_batch({"x": [1, 1, None, None]}), None).tolist()
+    [True, False, True, False]
+    """
+    changed = np.zeros(batch.num_rows, bool)
+    changed[0] = before is None
+    for position, column in enumerate(batch.columns):
+        changed[1:] |= ~_compare(column, True, True)[1]
+        if before is not None:
+            pair = pa.concat_arrays([_plain(before.column(position)), _plain(column.slice(0, 1))])
+            changed[0] |= not _compare(pair, True, True)[1][0]
+    return changed
+
+
 def _plain(column: pa.Array) -> pa.Array:
     """Two batches may have two dictionaries, so their codes do not compare."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

@@ -87,7 +87,7 @@ class RollingWriter:
     ) -> None:
         if kind is not None:
             self.abort()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Take the next rows.
@@ -114,6 +114,12 @@ class RollingWriter:
             self._append_oldest()
         self._close_file()
         return pa.Table.from_pylist(self._staged, schema=staged_schema())
+
+    def close(self) -> None:
+        """End the threads, once all is written, and let go of the rows; :meth:`abort` is still possible."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._last = None
+        self._pending.clear()
 
     def abort(self) -> None:
         """Delete every file of this writer."""
@@ -225,5 +231,6 @@ class RollingWriter:
                 "record_count": file.stitched.row_count,
                 "sorted": bool(self._sort) and file.in_order,
                 "nan_value_counts": sorted(file.nans.items()),
+                "partition": None,
             }
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lakeopt.model.plan import FileGroup, RewritePlan, SortField
-from lakeopt.model.scan import Scan, WriterOptions
+from lakeopt.model.scan import Repartition, Scan, WriterOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,6 +99,16 @@ class Table(Protocol):
 
     def new_data_location(self, group: FileGroup, name: str) -> str:
         """Where a new data file of this group goes, by the table's location provider."""
+
+    @property
+    def default_spec_id(self) -> int:
+        """Id of the current partition spec, which new rows are written in."""
+
+    def repartition(self, spec_id: int, name: Callable[[int], str]) -> Repartition:
+        """How rows are divided by a partition spec; ``name(n)`` is the name of the n-th file.
+
+        :raises Refused: a transform of the spec is not known.
+        """
 
     def create_exclusively(self, location: str, body: bytes) -> bool:
         """Write an object if its name is free; False where it is taken.

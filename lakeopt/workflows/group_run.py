@@ -16,7 +16,7 @@ from lakeopt.engines.base import Engine
 from lakeopt.errors import Unreachable
 from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup
 from lakeopt.model.result import FailedGroup, RewriteResult, Verification
-from lakeopt.model.scan import Scan, StageRequest, WriterOptions
+from lakeopt.model.scan import Repartition, Scan, StageRequest, WriterOptions
 from lakeopt.model.serde import to_json
 from lakeopt.tables.base import Committed, Table
 from lakeopt.workflows import resources
@@ -105,6 +105,8 @@ class GroupRun:
 
     def stage_and_prove(self, group: FileGroup, files: pa.Table, spill: str, log: JournalWriter) -> None:
         """Write a group's files anew and prove their rows equal, before the next one begins: a fault shows early."""
+        from lakeopt.parquet.partition_keys import require_own_partition
+
         scan = self.table.scan(files)
         self.begun[group.group_id] = self._whereabouts(group)
         log.write("staging", group_id=group.group_id, **self.begun[group.group_id])
@@ -116,6 +118,10 @@ class GroupRun:
             proof = prove(
                 self.engine, scan, written, self.plan.verify, threads=self.threads, memory_bytes=self.memory_bytes
             )
+            partition = self._repartition(group)
+            if partition is not None and self.plan.verify == "rows":
+                staged = self.staged[group.group_id]
+                require_own_partition(written, staged, partition, memory_bytes=self.memory_bytes)
         self.proofs[group.group_id] = proof
         self.rows_proved += group.record_count
         self.progress("proving", self.rows_proved, self.total)
@@ -156,9 +162,21 @@ class GroupRun:
     def _locate(self, group: FileGroup, number: int) -> str:
         return self.table.new_data_location(group, f"{self._prefix(group)}{number:05d}.parquet")
 
+    def _repartition(self, group: FileGroup) -> Repartition | None:
+        """How the rows of a group are divided anew, or None where they stay in their partition."""
+        if not group.from_spec_ids:
+            return None
+        name = functools.partial("{}{:05d}.parquet".format, self._prefix(group))
+        return self.table.repartition(group.spec_id, name)
+
     def _whereabouts(self, group: FileGroup) -> dict[str, str]:
         """Where the files of a group will be found, even half-written ones: the folder, and how names begin."""
-        folders = [self._locate(group, number).rpartition("/")[0] for number in range(_PROBES)]
+        if (partition := self._repartition(group)) is not None:
+            # Its partitions are not known yet: one with no values at all lies below the same folder as they do.
+            places = [partition.locate(number, ()) for number in range(_PROBES)]
+        else:
+            places = [self._locate(group, number) for number in range(_PROBES)]
+        folders = [place.rpartition("/")[0] for place in places]
         return {"folder": _common(folders), "prefix": self._prefix(group)}
 
     def _request(self, group: FileGroup, scan: Scan, spill: str) -> StageRequest:
@@ -178,6 +196,7 @@ class GroupRun:
                 "lakeopt.layout": to_json(plan.layout, indent=None),
             },
             progress=self._advance,
+            partition=self._repartition(group),
         )
 
     def _advance(self, rows: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lakeopt.layout.strategies.base import PartitionState, Strategy
 from lakeopt.model.plan import FileGroup, Layout, PlannedFile, SkippedGroup
 from lakeopt.tables.base import Table
+from lakeopt.workflows.moving_files import MovingFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,13 +25,29 @@ _METRICS = (
 
 
 def group_files(
-    table: Table, base: int, where: str | None, layout: Layout, strategy: Strategy, target: int
+    table: Table,
+    base: int,
+    where: str | None,
+    layout: Layout,
+    strategy: Strategy,
+    target: int,
+    *,
+    to_current_spec: bool = False,
 ) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
-    """File groups to rewrite and partitions to leave alone, as the strategy chooses, from a snapshot's files."""
+    """File groups to rewrite and partitions to leave alone, as the strategy chooses, from a snapshot's files.
+
+    With ``to_current_spec`` the rows of files of older partition specs are moved to the current one.
+    """
     groups: list[FileGroup] = []
     skipped: list[SkippedGroup] = []
     deletes = _DeleteFiles.of(table, base)
-    for partition in _partitions(table, base, where, layout):
+    partitions: Iterable[PartitionState] = _partitions(table, base, where, layout)
+    if to_current_spec:
+        moving = MovingFiles.of(table, base, strategy, target)
+        partitions, skipped = _to_move(moving, partitions, deletes)
+        for files in moving.groups(MAX_GROUP_BYTES, whole=bool(layout.columns)):
+            groups.append(_moved(len(groups), moving.spec_id, files, deletes))
+    for partition in partitions:
         files = partition.files
         reason = _unsafe(files) or deletes.unsafe(files)
         if reason is None:
@@ -44,6 +61,32 @@ def group_files(
             total = sum(files["file_size_in_bytes"].to_pylist())
             skipped.append(SkippedGroup(partition.partition, reason, files.num_rows, total))
     return tuple(groups), tuple(skipped)
+
+
+def has_older_specs(table: Table, base: int, where: str | None) -> bool:
+    """Whether live data files of a snapshot are of another partition spec than the table's current one."""
+    current = table.default_spec_id
+    return any(set(part["spec_id"].to_pylist()) != {current} for part in table.files(base, where=where))
+
+
+def _to_move(
+    moving: MovingFiles, partitions: Iterable[PartitionState], deletes: _DeleteFiles
+) -> tuple[list[PartitionState], list[SkippedGroup]]:
+    """Give the files of all partitions to ``moving``; partitions that are dealt with as ever where none are moved,
+    and those that are left alone.
+    """
+    skipped: list[SkippedGroup] = []
+    for partition in partitions:
+        files = partition.files
+        reason = _unsafe(files) or deletes.unsafe(files) or moving.refusal(partition)
+        if reason is None:
+            moving.add(partition)
+        else:
+            total = sum(files["file_size_in_bytes"].to_pylist())
+            skipped.append(SkippedGroup(partition.partition, reason, files.num_rows, total))
+    if not moving.moving:
+        return moving.staying, skipped
+    return [], skipped + [left for state in moving.staying if (left := moving.untouched(state)) is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +180,18 @@ def _unsafe(files: pa.Table) -> str | None:
 
 
 def _group(group_id: int, partition: PartitionState, files: pa.Table, deletes: _DeleteFiles) -> FileGroup:
+    return _group_of(group_id, partition.spec_id, partition.partition, files, deletes)
+
+
+def _moved(group_id: int, spec_id: int, files: pa.Table, deletes: _DeleteFiles) -> FileGroup:
+    """A group of files of any partition and spec, whose rows are moved to the partitions of one spec."""
+    specs = tuple(sorted(set(files["spec_id"].to_pylist())))
+    older = [str(number) for number in specs if number != spec_id]
+    words = f"rows of spec {', '.join(older)}, into spec {spec_id}"
+    return replace(_group_of(group_id, spec_id, words, files, deletes), from_spec_ids=specs)
+
+
+def _group_of(group_id: int, spec_id: int, partition: str, files: pa.Table, deletes: _DeleteFiles) -> FileGroup:
     listed = zip(
         files["file_path"].to_pylist(),
         files["file_size_in_bytes"].to_pylist(),
@@ -146,8 +201,8 @@ def _group(group_id: int, partition: PartitionState, files: pa.Table, deletes: _
     planned = tuple(PlannedFile(path, size, rows) for path, size, rows in listed)
     return FileGroup(
         group_id=group_id,
-        spec_id=partition.spec_id,
-        partition=partition.partition,
+        spec_id=spec_id,
+        partition=partition,
         file_count=len(planned),
         bytes=sum(file.bytes for file in planned),
         record_count=sum(file.record_count for file in planned),

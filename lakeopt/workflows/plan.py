@@ -23,8 +23,9 @@ from lakeopt.model.plan import (
     Verify,
 )
 from lakeopt.tables.base import Table
+from lakeopt.tables.refusals import read_only_hint
 from lakeopt.workflows import journal
-from lakeopt.workflows.partitions import group_files
+from lakeopt.workflows.partitions import group_files, has_older_specs
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def plan(
     verify: Verify = "rows",
     set_default_sort_order: bool = False,
     partial_progress: bool = False,
+    to_current_spec: bool = False,
     time_budget: float | None = None,
     memory_bytes: int | None = None,
     settings: Settings | None = None,
@@ -58,7 +60,8 @@ def plan(
     """Plan a rewrite of a table's data files into a layout; the base is the branch's head.
 
     ``strategy`` ``auto`` takes ``sort_by`` where given, else what ``recommend`` chooses. ``where`` selects files
-    that may hold matching rows; every row of a selected file is kept.
+    that may hold matching rows; every row of a selected file is kept. ``to_current_spec`` moves rows of older
+    partition specs to the current one, bin-packed where no layout is worth it.
 
     :raises Refused: the table cannot be written safely (v3, encrypted, a bare metadata file …).
     :raises UnknownName: no such table, branch, strategy, engine or column.
@@ -67,15 +70,13 @@ def plan(
 
     settings = settings or load_settings()
     opened = open_table(table, settings) if isinstance(table, str) else table
-    _require_writable(opened)
-    _require(registry.ENGINES, "engine", engine)
-    check_branch(opened, branch)
-    if where is not None:
-        opened.files(where=where)  # refuses what is no filter, before anything is measured and whatever is chosen
+    _require_sound(opened, engine, branch, where)
     chosen = _choose(opened, strategy, tuple(sort_by), goal, queries, time_budget, memory_bytes, settings)
     target = target_file_bytes or opened.target_file_bytes()
     base = opened.snapshot_id(branch)
-    groups, skipped = _groups(opened, base, where, chosen, target)
+    if moves := to_current_spec and base is not None and has_older_specs(opened, base, where):
+        chosen = _for_moves(opened, chosen)
+    groups, skipped = _groups(opened, base, where, chosen, target, moves)
     return RewritePlan(
         plan_id=journal.new_plan_id(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,19 +99,34 @@ def plan(
     )
 
 
-def _require_writable(table: Table) -> None:
+def _require_sound(table: Table, engine: str, branch: str, where: str | None) -> None:
+    """Refuse what cannot be rewritten or is no filter, before anything is measured and whatever is chosen."""
     if table.read_only:
-        raise Refused(f"{table.identifier} is not rewritten: {table.read_only}")
+        raise Refused(f"{table.identifier} is not rewritten: {table.read_only}", hint=read_only_hint(table))
+    _require(registry.ENGINES, "engine", engine)
+    check_branch(table, branch)
+    if where is not None:
+        table.files(where=where)
+
+
+def _for_moves(table: Table, chosen: _Chosen) -> _Chosen:
+    """A layout for rows that are moved to the current spec, where none was worth it otherwise.
+
+    :raises Refused: rows cannot be divided by the spec.
+    """
+    table.repartition(table.default_spec_id, str)
+    return chosen if chosen.layout is not None else _Chosen(_strategy("bin-pack").layout(()), chosen.reason)
 
 
 def _groups(
-    table: Table, base: int | None, where: str | None, chosen: _Chosen, target: int
+    table: Table, base: int | None, where: str | None, chosen: _Chosen, target: int, moves: bool
 ) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
     if base is None:
         return (), (SkippedGroup("all", "the table has no snapshot"),)
     if chosen.layout is None:
         return (), (SkippedGroup("all", chosen.reason),)
-    return group_files(table, base, where, chosen.layout, _strategy(chosen.layout.strategy), target)
+    strategy = _strategy(chosen.layout.strategy)
+    return group_files(table, base, where, chosen.layout, strategy, target, to_current_spec=moves)
 
 
 def _estimate(groups: tuple[FileGroup, ...], bytes_ratio: float | None, target: int) -> RewriteEstimate:

@@ -54,11 +54,20 @@ def order_by(schema: pa.Schema, sort: SortKey) -> str:
         if pa.types.is_nested(kind):
             raise UsageError(f"column {name!r} cannot be sorted by: its type is {kind}", hint="sort by plain columns")
         direction = f"{'ASC' if ascending else 'DESC'} NULLS {'FIRST' if nulls_first else 'LAST'}"
-        terms.append(f"c{position} {direction}")
-        if pa.types.is_floating(kind):
-            # To DuckDB -0.0 equals 0.0; NaN equals itself and lies above infinity, as it does in Iceberg.
-            terms.append(f"CASE WHEN c{position} = 0 THEN NOT signbit(c{position}) END {direction}")
+        terms += value_order(f"c{position}", kind, direction)
     return ", ".join(terms)
+
+
+def value_order(value: str, kind: pa.DataType, direction: str) -> list[str]:
+    """ORDER BY terms of one value of a primitive type.
+
+    >>> value_order("c0", pa.int32(), "ASC NULLS FIRST")
+    ['c0 ASC NULLS FIRST']
+    """
+    if not pa.types.is_floating(kind):
+        return [f"{value} {direction}"]
+    # To DuckDB -0.0 equals 0.0; NaN equals itself and lies above infinity, as it does in Iceberg.
+    return [f"{value} {direction}", f"CASE WHEN {value} = 0 THEN NOT signbit({value}) END {direction}"]
 
 
 def _column(field: pa.Field, groups: Sequence[PhysicalGroup], defaults: Mapping[int, Any]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
+from functools import partial
 
 import duckdb
 import pyarrow as pa
@@ -17,12 +19,15 @@ from lakeopt.engines.duckdb.enums import enumerate_strings, sample_of
 from lakeopt.engines.duckdb.failures import explain, interruptible
 from lakeopt.engines.duckdb.feed import BatchFeed, QueryFailed
 from lakeopt.engines.duckdb.local_files import local_delete_paths, local_paths
+from lakeopt.engines.duckdb.partition_terms import partition_terms
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
 from lakeopt.engines.duckdb.projection import order_by, query
 from lakeopt.engines.duckdb.remaining import remaining
 from lakeopt.engines.duckdb.remote_files import serve
 from lakeopt.errors import DataFileError
-from lakeopt.model.scan import StageRequest, staged_schema
+from lakeopt.model.scan import Repartition, StageRequest, staged_schema
+from lakeopt.parquet.conform import conform_array
+from lakeopt.parquet.partitioned_writer import PartitionedWriter
 from lakeopt.parquet.writer import RollingWriter
 
 #: Rows on disk while they are sorted, against their size before compression and encoding in Parquet.
@@ -63,16 +68,20 @@ def _connect(request: StageRequest, memory_bytes: int) -> duckdb.DuckDBPyConnect
     """
     return connect(
         memory_bytes=memory_bytes,
-        threads=request.threads if request.sort else max(request.threads // 2, 1),
+        threads=request.threads if _sorts(request) else max(request.threads // 2, 1),
         temp_dir=request.temp_dir,
-        keep_order=not request.sort,
+        keep_order=not _sorts(request),
     )
+
+
+def _sorts(request: StageRequest) -> bool:
+    return bool(request.sort) or request.partition is not None
 
 
 def _check_disk(request: StageRequest, decoded: int, budget: Budget) -> None:
     stored = pc.sum(request.scan.files.column("file_size_in_bytes")).as_py()
     filesystem, output = request.scan.resolve(request.locate(0))
-    spill = max(0, int(decoded * SPILL_FACTOR) - budget.duckdb_bytes) if request.sort else 0
+    spill = max(0, int(decoded * SPILL_FACTOR) - budget.duckdb_bytes) if _sorts(request) else 0
     if isinstance(filesystem, fs.LocalFileSystem):
         check_disk(os.path.dirname(output), int(stored * OUTPUT_FACTOR), request.temp_dir, spill)
     else:  # an object store takes what it is given
@@ -90,23 +99,38 @@ def _write(
     decoded = sum(group.decoded_bytes for group in groups)
     read = sum(sum(group.row_counts) for group in groups)
     sql = _query(request, groups, connection, deleted)
-    with (
-        RollingWriter(
-            scan.schema,
-            dataclasses.replace(request.writer, row_group_bytes=budget.row_group_bytes),
-            target_file_bytes=request.target_file_bytes,
-            locate=request.locate,
-            resolve=scan.resolve,
-            sort=request.sort,
-            footer_metadata=request.footer_metadata,
-            threads=budget.encoders,
-            expected_rows=read - deleted,
-            progress=request.progress,
-        ) as writer,
-        BatchFeed(connection, sql, batch_rows=batch_rows(request.memory_bytes, decoded, read)) as feed,
-    ):
+    feed = BatchFeed(connection, sql, batch_rows=batch_rows(request.memory_bytes, decoded, read))
+    rolling = partial(
+        RollingWriter,
+        scan.schema,
+        dataclasses.replace(request.writer, row_group_bytes=budget.row_group_bytes),
+        target_file_bytes=request.target_file_bytes,
+        resolve=scan.resolve,
+        sort=request.sort,
+        footer_metadata=request.footer_metadata,
+        threads=budget.encoders,
+        progress=request.progress,
+    )
+    if request.partition is not None:
+        return _divided(request.partition, lambda locate: rolling(locate=locate), feed, len(scan.schema))
+    with rolling(locate=request.locate, expected_rows=read - deleted) as writer, feed:
         for batch in feed if request.sort or not deleted else remaining(feed, connection):
             writer.write(batch)
+        return writer.finish()
+
+
+def _divided(
+    partition: Repartition, rolling: Callable[[Callable[[int], str]], RollingWriter], feed: BatchFeed, width: int
+) -> pa.Table:
+    """The first ``width`` columns of the feed are rows, the rest their partition values."""
+    with PartitionedWriter(partition, rolling) as writer, feed:
+        for batch in feed:
+            values = [
+                conform_array(column, key.result)
+                for column, key in zip(batch.columns[width:], partition.keys, strict=True)
+            ]
+            names = [f"k{number}" for number in range(len(values))]
+            writer.write(batch.select(range(width)), pa.RecordBatch.from_arrays(values, names))
         return writer.finish()
 
 
@@ -115,7 +139,7 @@ def _query(
 ) -> str:
     """The rows to write, in order; a bin-pack takes deleted ones and all places too, since a join keeps no order."""
     schema, defaults = request.scan.schema, request.scan.defaults
-    if not request.sort:
+    if not _sorts(request):
         return query(schema, groups, defaults, arrival=deleted > 0)
     every = query(schema, groups, defaults)
     codes = enumerate_strings(connection, schema, every, query(schema, sample_of(groups), defaults))
@@ -124,4 +148,10 @@ def _query(
     placed = f"({query(schema, groups, defaults, arrival=True)}) AS placed"
     if deleted:
         placed += f" ANTI JOIN {DELETED} USING (arrival)"
-    return f"SELECT {', '.join(terms)} FROM {placed} ORDER BY {order_by(schema, request.sort)}, arrival"
+    order = [order_by(schema, request.sort)] if request.sort else []
+    if request.partition is not None:
+        keys = partition_terms(connection, schema, request.partition.keys)
+        placed = f"(SELECT {', '.join(['*', *keys.columns])} FROM {placed})"
+        terms += [f"k{number}" for number in range(len(keys.columns))]
+        order = [*keys.order, *order]
+    return f"SELECT {', '.join(terms)} FROM {placed} ORDER BY {', '.join([*order, 'arrival'])}"

@@ -50,3 +50,6 @@ class Strategy(Protocol):
 
     def choose(self, partition: PartitionState, *, target_file_bytes: int, max_group_bytes: int) -> Choice:
         """Which files to rewrite together so that a second run would find nothing to do."""
+
+    def companions(self, partition: PartitionState, *, target_file_bytes: int) -> tuple[int, ...]:
+        """Row numbers of the files to rewrite together with rows that come into the partition from elsewhere."""

@@ -27,7 +27,7 @@ class BinPack:
         """
         sizes = partition.files["file_size_in_bytes"].to_pylist()
         deleted = under_deletes(partition.files)
-        rows = [row for row, size in enumerate(sizes) if deleted[row] or is_small(size, target_file_bytes)]
+        rows = self.companions(partition, target_file_bytes=target_file_bytes)
         total = sum(sizes[row] for row in rows)
         if not any(deleted) and len(rows) < MIN_SMALL_FILES and total < target_file_bytes:
             return Choice((), f"{len(rows)} small files are too few to merge")
@@ -40,6 +40,12 @@ class BinPack:
             or ideal_file_count(sum(sizes[row] for row in group), target_file_bytes) < len(group)
         )
         return Choice(worth, "" if worth else "merging would not make fewer files")
+
+    def companions(self, partition: PartitionState, *, target_file_bytes: int) -> tuple[int, ...]:
+        """Small files and files under deletes: what comes in may be small as well."""
+        sizes = partition.files["file_size_in_bytes"].to_pylist()
+        deleted = under_deletes(partition.files)
+        return tuple(row for row, size in enumerate(sizes) if deleted[row] or is_small(size, target_file_bytes))
 
 
 STRATEGY: Strategy = BinPack()

@@ -38,6 +38,10 @@ class Sort:
             return Choice((), "already in this order, in files of the right size")
         return Choice((tuple(range(len(sizes))),), "")
 
+    def companions(self, partition: PartitionState, *, target_file_bytes: int) -> tuple[int, ...]:
+        """All files: what comes in may lie anywhere among their keys."""
+        return tuple(range(partition.files.num_rows))
+
     @staticmethod
     def _is_in_order(partition: PartitionState) -> bool:
         """Every file was written in this order, and no two overlap by more than a shared end point.

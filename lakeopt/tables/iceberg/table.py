@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from pyiceberg.typedef import Record
 
 from lakeopt.errors import StalePlan, UnknownName
 from lakeopt.model.plan import FileGroup, SortField
-from lakeopt.model.scan import Scan, WriterOptions
+from lakeopt.model.scan import Repartition, Scan, WriterOptions
 from lakeopt.tables.iceberg import catalog, storage
 from lakeopt.tables.iceberg.arrow_schema import arrow_schema
 from lakeopt.tables.iceberg.exclusive_create import create_exclusively
@@ -25,6 +25,7 @@ from lakeopt.tables.iceberg.metadata.partitions import Partitioning
 from lakeopt.tables.iceberg.metadata.views import metadata_view
 from lakeopt.tables.iceberg.planning.planner import Planner
 from lakeopt.tables.iceberg.planning.scans import initial_defaults, name_mapping, partition_constants
+from lakeopt.tables.iceberg.repartition import PartitionDivision
 from lakeopt.tables.iceberg.sort_orders import layout_key, order_id
 from lakeopt.tables.iceberg.writer_properties import target_file_bytes, writer_options
 
@@ -217,6 +218,25 @@ class IcebergTable:
             if (found := self._partitions[snapshot.snapshot_id].get(path)) is not None:
                 return self._partitioning.path(*found)
         raise StalePlan(f"a planned data file is no longer in {self.identifier}: {path}", hint="plan again")
+
+    @property
+    def default_spec_id(self) -> int:
+        """Id of the current partition spec, which new rows are written in."""
+        return self._metadata.default_spec_id
+
+    def repartition(self, spec_id: int, name: Callable[[int], str]) -> Repartition:
+        """How rows are divided by a partition spec; ``name(n)`` is the name of the n-th file.
+
+        :raises Refused: a transform of the spec is not known.
+        """
+        division = PartitionDivision(self._partitioning.spec(spec_id), self._partitioning.schema, self.schema)
+        provider = location_provider(self._metadata)
+
+        def locate(number: int, values: Sequence[bytes | None]) -> str:
+            folders = self._partitioning.path(spec_id, division.record(values)) if values else ""
+            return new_data_location(provider, folders, name(number))
+
+        return Repartition(division.keys, division.encode, locate)
 
     def create_exclusively(self, location: str, body: bytes) -> bool:
         """Write an object if its name is free; False where it is taken.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import (
     AddSnapshotUpdate,
     AssertCurrentSchemaId,
+    AssertDefaultSpecId,
     AssertRefSnapshotId,
     AssertTableUUID,
     SetSnapshotRefUpdate,
@@ -36,11 +37,12 @@ from lakeopt.errors import (
     Unreachable,
     UsageError,
 )
-from lakeopt.model.plan import RewritePlan
+from lakeopt.model.plan import FileGroup, RewritePlan
 from lakeopt.tables.base import Committed, Table
 from lakeopt.tables.iceberg.commits.commit_outcome import Outcome, is_there, send
 from lakeopt.tables.iceberg.commits.live_deletes import Spent, SpentDeletes, require_known_deletes
 from lakeopt.tables.iceberg.commits.manifest_writing import ReplaceManifests, partition_schema
+from lakeopt.tables.iceberg.commits.moved_rows import moves_of, refuse_equality_deletes, require_current_spec
 from lakeopt.tables.iceberg.commits.new_sort_order import order_changes, order_of
 from lakeopt.tables.iceberg.commits.replacement import Replacement, planned_specs, staged_groups
 from lakeopt.tables.iceberg.commits.summary import layout_properties, replace_summary
@@ -83,7 +85,7 @@ class ReplaceCommitter:
         if not plan.groups:
             return
         try:
-            state = _validate(fresh, plan, LiveFiles(fresh.io, planned_specs(plan)))
+            state = _validate(fresh, plan, LiveFiles(fresh.io, planned_specs(plan)), plan.groups)
         except CommitConflict as error:
             raise StalePlan(str(error), hint=error.hint) from error
         require_known_deletes(fresh, plan.groups, state.base, state.sources)
@@ -112,12 +114,13 @@ class ReplaceCommitter:
         plan.require_consistent()
         fresh = writable(table)
         live = LiveFiles(fresh.io, planned_specs(plan, staged))
-        state = _validate(fresh, plan, live)
-        require_known_deletes(fresh, staged_groups(plan, staged), state.base, state.sources)
-        replacement = Replacement.of(table.resolve, plan, staged, state.sources)
+        groups = staged_groups(plan, staged)
+        state = _validate(fresh, plan, live, groups)
+        require_known_deletes(fresh, groups, state.base, state.sources)
+        replacement = Replacement.of(fresh, table.resolve, plan, staged, state.sources)
         spent = SpentDeletes(fresh.io, live.wanted.keys())
         manifests = ReplaceManifests(int(fresh.metadata.new_snapshot_id()))
-        work = _Commit(plan, live, spent, replacement, manifests, before_attempt)
+        work = _Commit(plan, groups, live, spent, replacement, manifests, before_attempt)
         on_snapshot_id(work.manifests.snapshot_id)
         with work.manifests.discarded_on_failure(fresh):
             return work.run(fresh)
@@ -147,8 +150,16 @@ class _State:
     sources: list[SourceManifest]
 
 
-def _validate(table: Iceberg, plan: RewritePlan, live: LiveFiles) -> _State:
+def _validate(
+    table: Iceberg,
+    plan: RewritePlan,
+    live: LiveFiles,
+    groups: Sequence[FileGroup],
+    coming: Iterable[tuple[int, tuple[str, ...]]] = (),
+) -> _State:
     """The plan holds, its files are live, and no delete file of the whole window may touch them.
+
+    ``coming`` are the partitions of the files that come, where they are known.
 
     :raises Refused: the table was upgraded to a format that is not written.
     :raises StalePlan: the plan does not hold any more.
@@ -158,9 +169,12 @@ def _validate(table: Iceberg, plan: RewritePlan, live: LiveFiles) -> _State:
     window = open_window(table.metadata, plan)
     manifests = read_manifest_list(table.io, window.head)
     sources = live.find(manifests)
+    moves = require_current_spec(table.metadata, groups)
     if window.base.snapshot_id != window.head.snapshot_id:
         replaced = [e.data_file for source in sources for e in source.entries if e.data_file.file_path in live.wanted]
         refuse_new_deletes(replaced, new_deletes(table.io, window.base, manifests), global_specs(table.metadata))
+        if moves:
+            refuse_equality_deletes(table.io, table.metadata, window.base, manifests, moves_of(groups, coming))
     return _State(window.base, window.head, manifests, sources)
 
 
@@ -169,6 +183,7 @@ class _Commit:
     """One commit over all its attempts."""
 
     plan: RewritePlan
+    groups: Sequence[FileGroup]
     live: LiveFiles
     deletes: SpentDeletes
     replacement: Replacement
@@ -179,7 +194,7 @@ class _Commit:
         """Try until it is committed, refused, or time is up."""
         deadline = time.monotonic() + PATIENCE
         for attempt in itertools.count(1):
-            state = _validate(table, self.plan, self.live)
+            state = _validate(table, self.plan, self.live, self.groups, self.replacement.partitions)
             spent = self._spent(table, state)
             manifest_list, kept, requirements, updates = self._prepare(table, state, spent, attempt)
             with shielded() as shield:
@@ -237,6 +252,8 @@ class _Commit:
             schema_id=metadata.current_schema_id,
         )
         requirements, updates = _changes(table, plan.branch, snapshot)
+        if any(group.from_spec_ids for group in self.groups):
+            requirements.append(AssertDefaultSpecId(default_spec_id=metadata.default_spec_id))  # type: ignore[call-arg]
         if order is not None and (plan.set_default_sort_order or _in_order(files)):
             remote = isinstance(table.catalog, RestCatalog)
             more = order_changes(metadata, order, make_default=plan.set_default_sort_order, remote=remote)

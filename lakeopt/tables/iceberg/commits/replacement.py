@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from pyiceberg.typedef import Record
 from lakeopt.errors import ProofFailed, StalePlan
 from lakeopt.model.plan import FileGroup, RewritePlan
 from lakeopt.parquet.footers import Resolve, read_footers
+from lakeopt.tables.iceberg.arrow_schema import arrow_schema
 from lakeopt.tables.iceberg.commits.data_file import new_data_file
-from lakeopt.tables.iceberg.commits.window import partition_key
+from lakeopt.tables.iceberg.commits.window import partition_key, partition_text
+from lakeopt.tables.iceberg.metadata.partitions import source_schema
 from lakeopt.tables.iceberg.metadata.source_manifest import SourceManifest
+from lakeopt.tables.iceberg.repartition import PartitionDivision
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Staged:
-    """One staged file: a row of the staged list, its footer, and the partition of the files it replaces."""
+    """One staged file: a row of the staged list, its footer, and its partition: that of the files it replaces, or
+    that which its rows were moved to.
+    """
 
     row: Mapping[str, Any]
     footer: pq.FileMetaData
@@ -42,35 +48,49 @@ class Replacement:
 
     @classmethod
     def of(
-        cls, resolve: Resolve, plan: RewritePlan, staged: Mapping[int, pa.Table], sources: Iterable[SourceManifest]
+        cls,
+        table: Table,
+        resolve: Resolve,
+        plan: RewritePlan,
+        staged: Mapping[int, pa.Table],
+        sources: Iterable[SourceManifest],
     ) -> Replacement:
-        """Read the footers of the staged files; give each the spec and partition of the files that it replaces.
+        """Read the footers of the staged files; give each the spec and partition of the files that it replaces, or
+        those that its rows were moved to.
 
-        :raises StalePlan: a group's files are not of one partition.
+        :raises StalePlan: a group's files are not of one partition, or not of the specs that it names.
         :raises ProofFailed: a group would gain rows, or lose some without a delete file.
         """
         live = {entry.data_file.file_path: entry.data_file for source in sources for entry in source.entries}
         removed: list[DataFile] = []
-        rows: list[tuple[Mapping[str, Any], DataFile]] = []
+        rows: list[tuple[Mapping[str, Any], int, Record]] = []
         for group in staged_groups(plan, staged):
             old = [live[file.path] for file in group.data_files]
             new = staged[group.group_id].to_pylist(maps_as_pydicts="strict")
             _agree(group, old, new)
             removed += old
-            rows += [(row, old[0]) for row in new]
-        footers = read_footers([row["file_path"] for row, _ in rows], resolve)
+            if group.from_spec_ids:
+                rows += zip(new, itertools.repeat(group.spec_id), _moved_to(table, group, new), strict=False)
+            else:
+                rows += [(row, old[0].spec_id, old[0].partition) for row in new]
+        footers = read_footers([row["file_path"] for row, _, _ in rows], resolve)
         return cls(
             tuple(removed),
             tuple(
-                _Staged(row, footer, old.spec_id, old.partition)
-                for (row, old), (_, footer) in zip(rows, footers, strict=True)
+                _Staged(row, footer, spec_id, partition)
+                for (row, spec_id, partition), (_, footer) in zip(rows, footers, strict=True)
             ),
         )
 
     @property
     def spec_ids(self) -> set[int]:
-        """Partition specs of the files that go (and so of those that come)."""
-        return {file.spec_id for file in self.removed}
+        """Partition specs of the files that go and of those that come."""
+        return {file.spec_id for file in self.removed} | {file.spec_id for file in self.staged}
+
+    @property
+    def partitions(self) -> set[tuple[int, tuple[str, ...]]]:
+        """Partitions of the files that come, as :func:`~lakeopt.tables.iceberg.commits.window.partition_key` says."""
+        return {(staged.spec_id, partition_text(staged.partition)) for staged in self.staged}
 
     def added(self, table: Table, sort_order_id: int | None) -> dict[int, list[DataFile]]:
         """The new data files by partition spec; ``sort_order_id`` is for those that are truly in that order."""
@@ -94,13 +114,32 @@ def staged_groups(plan: RewritePlan, staged: Mapping[int, pa.Table] | None = Non
     return [group for group in plan.groups if staged is None or group.group_id in staged]
 
 
-def planned_specs(plan: RewritePlan, staged: Mapping[int, pa.Table] | None = None) -> dict[str, int]:
-    """Path of each data file that is to be replaced, and the id of its partition spec."""
-    return {file.path: group.spec_id for group in staged_groups(plan, staged) for file in group.data_files}
+def planned_specs(plan: RewritePlan, staged: Mapping[int, pa.Table] | None = None) -> dict[str, tuple[int, ...]]:
+    """Path of each data file that is to be replaced, and the ids of the partition specs that it may be of."""
+    return {file.path: group.source_spec_ids for group in staged_groups(plan, staged) for file in group.data_files}
+
+
+def _moved_to(table: Table, group: FileGroup, new: list[Mapping[str, Any]]) -> list[Record]:
+    """The partition of each staged file of a group whose rows were divided anew.
+
+    :raises ProofFailed: one has no value for each field of the spec.
+    """
+    spec, schema = table.specs()[group.spec_id], source_schema(table.metadata)
+    division = PartitionDivision(spec, schema, arrow_schema(table.schema()))
+    try:
+        return [division.record(row["partition"]) for row in new]
+    except (TypeError, ValueError) as error:
+        raise ProofFailed(
+            f"a file of group {group.group_id} was written without its partition: {error}",
+            hint="nothing was committed; report this with the plan",
+        ) from error
 
 
 def _agree(group: FileGroup, old: list[DataFile], new: list[Mapping[str, Any]]) -> None:
-    if len({partition_key(file) for file in old}) != 1:
+    if group.from_spec_ids:
+        if not {file.spec_id for file in old} <= set(group.from_spec_ids):
+            raise StalePlan(f"group {group.group_id} has files of specs that it does not name", hint="make a new plan")
+    elif len({partition_key(file) for file in old}) != 1:
         raise StalePlan(f"the files of group {group.group_id} are not of one partition", hint="make a new plan")
     before, after = (sum(counts) for counts in ([f.record_count for f in old], [row["record_count"] for row in new]))
     if after > before or (after < before and not group.delete_files):

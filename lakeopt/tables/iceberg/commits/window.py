@@ -63,11 +63,11 @@ def open_window(metadata: TableMetadata, plan: RewritePlan) -> Window:
 class LiveFiles:
     """Finds the manifests that hold the wanted data files. Manifests never change: each is read once, ever.
 
-    ``wanted`` maps the path of each file that is to be replaced to the id of its partition spec.
+    ``wanted`` maps the path of each file that is to be replaced to the ids of the partition specs it may be of.
     """
 
     io: FileIO
-    wanted: Mapping[str, int]
+    wanted: Mapping[str, tuple[int, ...]]
     _read: dict[str, SourceManifest | None] = field(default_factory=dict)
 
     def find(self, manifests: Sequence[ManifestFile]) -> list[SourceManifest]:
@@ -77,7 +77,7 @@ class LiveFiles:
 
         :raises CommitConflict: a wanted file is live no more.
         """
-        specs = set(self.wanted.values())
+        specs = {spec_id for ids in set(self.wanted.values()) for spec_id in ids}
         missing, found = set(self.wanted), []
         candidates = [m for m in with_live_files(manifests, ManifestContent.DATA) if m.partition_spec_id in specs]
         candidates.sort(key=lambda manifest: self._read.get(manifest.manifest_path) is None)
@@ -136,10 +136,11 @@ def _applies_anyway(entry: ManifestEntry, base: Snapshot) -> bool:
 
 def partition_key(file: DataFile) -> tuple[int, tuple[str, ...]]:
     """Spec id and partition values as text: equal for files of one partition of one spec."""
-    return file.spec_id, _values(file.partition)
+    return file.spec_id, partition_text(file.partition)
 
 
-def _values(partition: Record) -> tuple[str, ...]:
+def partition_text(partition: Record) -> tuple[str, ...]:
+    """Partition values as text."""
     return tuple(repr(partition[position]) for position in range(len(partition)))
 
 
