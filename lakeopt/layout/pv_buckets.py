@@ -1,0 +1,60 @@
+"""PV buckets: ranges of a skewed column (an event's name, say) that hold about equally much, however skewed it is.
+
+Values are walked in order while their weight (rows times encoded bytes a row; PV is the row count of an event) is
+added up, and a bucket ends at each step of total / buckets. A heavy value is spread over as many buckets as its
+weight asks for, by ranges of a second key; light ones share a bucket, and are cut only where that keeps buckets even.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+#: A bucket may end at the border between two values where that moves its end by at most this share of a bucket.
+SNAP = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a bucket begins: at the first row of a value, or after this share of its weight."""
+
+    value: int
+    share: float = 0.0
+
+
+def cuts(weights: Sequence[float], buckets: int, *, spread: Sequence[bool] | None = None) -> list[Cut]:
+    """Where the second and later buckets begin; fewer than ``buckets - 1`` where values cannot be spread.
+
+    ``weights`` are of the values in ascending order, none below zero. ``spread`` says of each value whether it can be
+    cut, that is whether its rows differ in the second key; all can by default.
+
+    >>> cuts([1, 1, 6, 1, 1], 5)
+    [Cut(value=2, share=0.0), Cut(value=2, share=0.3333333333333333), Cut(value=2, share=0.6666666666666666), \
+Cut(value=3, share=0.0)]
+    >>> cuts([1, 98, 1], 4, spread=[True, False, True])
+    [Cut(value=1, share=0.0), Cut(value=2, share=0.0)]
+
+    :raises ValueError: fewer than one bucket.
+    """
+    if buckets < 1:
+        raise ValueError(f"{buckets} buckets are too few")
+    ends = np.cumsum(np.asarray(weights, float))
+    if not len(ends) or ends[-1] <= 0:
+        return []
+    step = float(ends[-1]) / buckets
+    found: dict[Cut, None] = {}
+    for number in range(1, buckets):
+        found.setdefault(_cut(ends, step * number, SNAP * step, spread))
+    return [cut for cut in found if cut.value < len(ends) and cut != Cut(0)]
+
+
+def _cut(ends: np.ndarray, at: float, slack: float, spread: Sequence[bool] | None) -> Cut:
+    """The cut nearest to this much weight that needs no value to be cut, else one inside a value."""
+    value = min(int(np.searchsorted(ends, at, side="right")), len(ends) - 1)
+    start, end = float(ends[value - 1]) if value else 0.0, float(ends[value])
+    fixed = spread is not None and not spread[value]
+    if fixed or min(at - start, end - at) <= slack:
+        return Cut(value) if at - start <= end - at else Cut(value + 1)
+    return Cut(value, (at - start) / (end - start))
