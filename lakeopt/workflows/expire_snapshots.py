@@ -92,14 +92,17 @@ def apply_expiry(plan: ExpiryPlan, *, table: Table | None = None, settings: Sett
     """Commit an expiry plan, verify the refs, and mark what nothing reaches any more.
 
     Where other writers commit meanwhile it is decided anew, by the same limits and within what was planned. What
-    earlier expiries let go and could not mark, because they were killed, is marked first.
+    earlier expiries let go and could not mark, because they were killed, is marked first. What tells which files
+    nothing reaches afterwards is read before the commit, so that damage is found while nothing is changed yet.
 
+    :raises DataFileError: a manifest list or manifest is missing or damaged; nothing is committed.
     :raises Refused: the table may not be expired.
     :raises CommitConflict: other writers were quicker in every attempt; nothing is committed.
     :raises CommitOutcomeUnknown: it may have been committed; the next expiry marks what it let go.
     :raises WorkFailed: a ref was lost that was to stay; nothing is marked.
     """
     from lakeopt.tables.iceberg.commits.expiry_commit import commit_expiry
+    from lakeopt.tables.iceberg.deletion.dead_files import survey
     from lakeopt.tables.iceberg.deletion.retention_facts import require_collectable
     from lakeopt.tables.open import open_table
 
@@ -114,6 +117,7 @@ def apply_expiry(plan: ExpiryPlan, *, table: Table | None = None, settings: Sett
         return run.result(time.perf_counter() - started)
     log = journal.start(opened, plan, "expire-snapshots", settings)
     try:
+        surveyed = survey(opened, run.planned(opened))
         expired = commit_expiry(
             opened,
             run.choose,
@@ -124,7 +128,8 @@ def apply_expiry(plan: ExpiryPlan, *, table: Table | None = None, settings: Sett
             run.committed = True
             run.expired = tuple(str(one) for one in expired.expiry.snapshot_ids)
             run.removed_refs = expired.expiry.ref_names
-            run.marked = mark_dead(expired.before, expired.after, expired.expiry.snapshot_ids, plan.plan_id, settings)
+            gone = expired.expiry.snapshot_ids
+            run.marked = mark_dead(expired.before, expired.after, gone, plan.plan_id, settings, surveyed)
         result = run.result(time.perf_counter() - started)
         log.write("committed", **journal.result_event(result))
     except BaseException as error:
@@ -145,6 +150,12 @@ class _Run:
     removed_refs: tuple[str, ...] = ()
     marked: tuple[int, int] = (0, 0)
     retained: dict[int, str] = field(default_factory=dict)
+
+    def planned(self, table: Table) -> set[int]:
+        """Those snapshots of the plan that the table still has."""
+        from lakeopt.tables.iceberg.deletion.retention_facts import snapshot_facts
+
+        return {int(one.snapshot_id) for one in self.plan.expired} & {one.snapshot_id for one in snapshot_facts(table)}
 
     def choose(self, table: Table) -> Expiry:
         """What goes from the table as it is now: what the same limits say, within what was planned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from lakeopt.config import Settings
 from lakeopt.errors import DataFileError, WorkFailed
@@ -12,16 +13,25 @@ from lakeopt.workflows.journal import JournalledRun, unfinished
 from lakeopt.workflows.leases import GRACE, age_of
 from lakeopt.workflows.marks import MarkedFile, mark
 
+if TYPE_CHECKING:
+    from lakeopt.tables.iceberg.deletion.dead_files import Survey
+
 #: Events after which a run does nothing more, though files of it are still to be marked.
 _LEFT = ("unmarked", "unknown")
 
 
 def mark_dead(
-    before: Table, after: Table, snapshot_ids: Iterable[int], plan_id: str, settings: Settings
+    before: Table,
+    after: Table,
+    snapshot_ids: Iterable[int],
+    plan_id: str,
+    settings: Settings,
+    surveyed: Survey | None = None,
 ) -> tuple[int, int]:
     """Mark what these snapshots of ``before`` named and ``after`` does not reach; how many files and bytes.
 
-    ``after`` must be read after the commit that removed them: what writers add meanwhile is seen in it.
+    ``after`` must be read after the commit that removed them: what writers add meanwhile is seen in it. What was
+    ``surveyed`` before that commit is not read again.
 
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
@@ -29,7 +39,7 @@ def mark_dead(
 
     from lakeopt.tables.iceberg.deletion.dead_files import dead_files
 
-    dead = dead_files(before, snapshot_ids, after)
+    dead = dead_files(before, snapshot_ids, after, surveyed)
     rows = (row for batch in dead.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
     reason = f"named by expired snapshots alone (plan {plan_id})"
     count = mark(

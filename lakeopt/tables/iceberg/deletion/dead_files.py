@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import fs
 from pyiceberg.table import Table as Iceberg
+from pyiceberg.table.snapshots import Snapshot
 
 from lakeopt.errors import Unreachable
 from lakeopt.tables.base import Table
@@ -28,36 +30,96 @@ _CHUNK = 1000
 _AGGREGATES = {"file_path": "first", "kind": "first", "bytes": "max", "live": "any"}
 
 
-def dead_files(before: Table, snapshot_ids: Iterable[int], after: Table | None = None) -> pa.Table:
-    """Files that these snapshots of ``before`` name and nothing of ``after`` reaches: path, kind, size in bytes.
+@dataclass(frozen=True)
+class Survey:
+    """What would be dead without some snapshots, read before they go, so that what cannot be read is known by then.
 
-    ``after`` is the table without those snapshots; where it is not yet, ``before`` stands for it without them.
-    What a snapshot names are its manifest list, manifests, statistics and all files of its manifests, those too that
-    an entry only says to be deleted: such a file was live in a snapshot that is gone. Those that are no longer there
-    are left out, since a sweep had them.
+    ``dead`` is as of :func:`dead_files`. ``kept`` are the snapshots that are to stay, ``manifests`` those of theirs:
+    none of them reaches a dead file. ``statistics`` are the statistics files of the snapshots that go.
+    """
+
+    snapshot_ids: frozenset[int]
+    dead: pa.Table
+    kept: frozenset[int]
+    manifests: frozenset[str]
+    statistics: frozenset[str]
+
+    def holds(self, before: Table, snapshot_ids: Iterable[int], after: Table) -> bool:
+        """Whether the same snapshots went, and all are there that were to stay."""
+        old, new = pyiceberg_table(before), pyiceberg_table(after)
+        return (
+            self.snapshot_ids == frozenset(snapshot_ids)
+            and self.kept <= {one.snapshot_id for one in new.metadata.snapshots}
+            and self.statistics == _statistics(old, self.snapshot_ids)
+        )
+
+
+def survey(before: Table, snapshot_ids: Iterable[int], after: Table | None = None) -> Survey:
+    """Read what tells which files die with these snapshots of ``before``; see :func:`dead_files`.
 
     :raises DataFileError: a manifest list or a manifest is missing or damaged.
     :raises Unreachable: the storage does not answer.
     """
     old, new = pyiceberg_table(before), pyiceberg_table(before if after is None else after)
-    gone = set(snapshot_ids)
+    gone = frozenset(snapshot_ids)
     kept = [snapshot for snapshot in new.metadata.snapshots if snapshot.snapshot_id not in gone]
     expired = read_history(old.io, [one for one in old.metadata.snapshots if one.snapshot_id in gone])
     retained = read_history(old.io, kept)
     named = _distinct([manifest_rows(expired), statistics_rows(old, gone), *_entries(old, expired, retained)])
-    if named.num_rows == 0:
-        return named.select(["file_path", "kind", "bytes"])
-    still = new.metadata.model_copy(
+    dead = (
+        named if named.num_rows == 0 else unreached(named, reachable_files(*_without(new, gone), files=_files(named)))
+    )
+    return Survey(
+        gone,
+        _existing(before, dead).select(["file_path", "kind", "bytes"]),
+        frozenset(one.snapshot_id for one in kept),
+        frozenset(retained.manifests),
+        _statistics(old, gone),
+    )
+
+
+def dead_files(
+    before: Table, snapshot_ids: Iterable[int], after: Table | None = None, surveyed: Survey | None = None
+) -> pa.Table:
+    """Files that these snapshots of ``before`` name and nothing of ``after`` reaches: path, kind, size in bytes.
+
+    ``after`` is the table without those snapshots; where it is not yet, ``before`` stands for it without them.
+    What a snapshot names are its manifest list, manifests, statistics and all files of its manifests, those too that
+    an entry only says to be deleted: such a file was live in a snapshot that is gone. Those that are no longer there
+    are left out, since a sweep had them. Where a survey holds, only what ``after`` has more than it is read.
+
+    :raises DataFileError: a manifest list or a manifest is missing or damaged.
+    :raises Unreachable: the storage does not answer.
+    """
+    gone = set(snapshot_ids)
+    if surveyed is None or after is None or not surveyed.holds(before, gone, after):
+        return survey(before, gone, after).dead
+    dead = surveyed.dead
+    table, kept = _without(pyiceberg_table(after), gone)
+    fresh = [snapshot for snapshot in kept if snapshot.snapshot_id not in surveyed.kept]
+    return unreached(dead, reachable_files(table, fresh, files=_files(dead), known=surveyed.manifests))
+
+
+def _without(table: Iceberg, gone: Set[int]) -> tuple[Iceberg, list[Snapshot]]:
+    """The table without the statistics of some snapshots, and its other snapshots."""
+    metadata = table.metadata
+    still = metadata.model_copy(
         update={
-            "statistics": [one for one in new.metadata.statistics if one.snapshot_id not in gone],
-            "partition_statistics": [one for one in new.metadata.partition_statistics if one.snapshot_id not in gone],
+            "statistics": [one for one in metadata.statistics if one.snapshot_id not in gone],
+            "partition_statistics": [one for one in metadata.partition_statistics if one.snapshot_id not in gone],
         }
     )
-    has_files = pc.any(pc.is_in(named["kind"], pa.array(["data", "delete"]))).as_py()
-    table = Iceberg(new.name(), still, new.metadata_location, new.io, new.catalog)
-    reached = reachable_files(table, kept, files=has_files)
-    dead = unreached(named, reached)
-    return _existing(before, dead).select(["file_path", "kind", "bytes"])
+    kept = [snapshot for snapshot in metadata.snapshots if snapshot.snapshot_id not in gone]
+    return Iceberg(table.name(), still, table.metadata_location, table.io, table.catalog), kept
+
+
+def _statistics(table: Iceberg, snapshot_ids: Set[int]) -> frozenset[str]:
+    return frozenset(statistics_rows(table, snapshot_ids)["file_path"].to_pylist())
+
+
+def _files(named: pa.Table) -> bool:
+    """Whether data or delete files are among them: if none are, no manifest has to be opened."""
+    return bool(pc.any(pc.is_in(named["kind"], pa.array(["data", "delete"]))).as_py())
 
 
 def unreached(files: pa.Table, reachable: Iterable[pa.Table]) -> pa.Table:

@@ -6,7 +6,7 @@ nobody sees would count as one that nobody needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from itertools import islice
 
 import pyarrow as pa
@@ -29,13 +29,17 @@ _CHUNK = 8192
 
 
 def reachable_files(
-    iceberg: Iceberg, snapshots: Iterable[Snapshot] | None = None, *, files: bool = True
+    iceberg: Iceberg,
+    snapshots: Iterable[Snapshot] | None = None,
+    *,
+    files: bool = True,
+    known: Set[str] = frozenset(),
 ) -> Iterator[pa.Table]:
     """Every file that the table's metadata can reach (:data:`REACHABLE`), some thousand at a time, bounded.
 
     That is: the metadata file itself, those of its log and the version hint; all statistics; and, of ``snapshots``
     (all of the metadata: those of every ref, and staged ones), manifest lists, manifests and live files. A file may
-    be named more than once. Without ``files``, manifests are named and not opened.
+    be named more than once. Without ``files``, manifests are named and not opened, and so are those that are ``known``.
 
     :raises DataFileError: a manifest list or a manifest is missing or damaged.
     :raises Unreachable: the storage does not answer.
@@ -50,7 +54,7 @@ def reachable_files(
     yield _rows(list(history.manifests), "manifest").select(REACHABLE.names)
     if not files:
         return
-    for chunk in files_of(iceberg.io, history.manifests.values()):
+    for chunk in files_of(iceberg.io, (one for path, one in history.manifests.items() if path not in known)):
         yield chunk.filter(chunk["live"]).select(REACHABLE.names)
 
 
@@ -67,7 +71,7 @@ def manifest_rows(history: History) -> pa.Table:
     return pa.concat_tables([lists, _rows(list(manifests), "manifest", sizes)])
 
 
-def statistics_rows(iceberg: Iceberg, snapshot_ids: set[int]) -> pa.Table:
+def statistics_rows(iceberg: Iceberg, snapshot_ids: Set[int]) -> pa.Table:
     """Statistics and partition statistics of some snapshots (:data:`NAMED`)."""
     metadata = iceberg.metadata
     found = [one for one in (*metadata.statistics, *metadata.partition_statistics) if one.snapshot_id in snapshot_ids]
