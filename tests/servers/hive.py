@@ -8,15 +8,7 @@ import subprocess
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from servers.process import Server, free_port, need
-
-_PREPARE = """
-public class PrepareLocks {
-  public static void main(String[] arguments) throws Exception {
-    org.apache.hadoop.hive.metastore.txn.TxnDbUtil.prepDb(new org.apache.hadoop.hive.conf.HiveConf());
-  }
-}
-"""
+from servers.process import Server, compiled, free_port, need
 
 
 class Hive:
@@ -31,12 +23,10 @@ class Hive:
         assert spark.origin is not None
         self.folder, self.warehouse = folder, folder / "warehouse"
         self.warehouse.mkdir()
-        self._classes = f"{_configuration(folder, self.warehouse)}:{Path(spark.origin).parent}/jars/*"
-        source = folder / "PrepareLocks.java"
-        source.write_text(_PREPARE)
-        # The metastore makes every table but those of its locks.
+        jars = f"{_configuration(folder, self.warehouse)}:{Path(spark.origin).parent}/jars/*"
+        self._classes = compiled(folder, jars, "PrepareLocks.java", "HiveAuthUtils.java")
         done = subprocess.run(
-            ["java", "-cp", self._classes, str(source)], cwd=folder, capture_output=True, text=True, timeout=180
+            ["java", "-cp", self._classes, "PrepareLocks"], cwd=folder, capture_output=True, text=True, timeout=180
         )
         assert done.returncode == 0, done.stderr[-2000:]
         port = free_port()

@@ -50,6 +50,7 @@ class Postgres:
             port,
             folder / "postgres.log",
             folder=Path("/"),
+            temporary=[data],
         )
         self._names = (f"lake{number}" for number in itertools.count())
         self._wait()

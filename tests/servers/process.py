@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,8 +41,35 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+#: Waits for the end of its standard input: that comes when the tests are gone, however they went, for nobody else
+#: holds the other end. Then it ends the server with the processes that it started, and removes what it wrote.
+_GUARD = """
+import os, shutil, signal, sys
+sys.stdin.read()
+try:
+    os.killpg(int(sys.argv[1]), signal.SIGKILL)
+except ProcessLookupError:
+    pass
+for folder in sys.argv[2:]:
+    shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+def compiled(folder: Path, classes: str, *sources: str) -> str:
+    """The class path ``classes`` after some of ``tests/servers/java``, compiled into ``folder``."""
+    into = folder / "classes"
+    files = [str(Path(__file__).parent / "java" / name) for name in sources]
+    command = ["javac", "-nowarn", "-proc:none", "-cp", classes, "-d", str(into), *files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return f"{into}:{classes}"
+
+
 class Server:
-    """A command that listens on ``port``. Its output goes to ``log``; a start that fails shows the end of it."""
+    """A command that listens on ``port``. Its output goes to ``log``; a start that fails shows the end of it.
+
+    It does not outlive the tests, even where these are killed: then ``temporary`` folders of its own go too.
+    """
 
     def __init__(
         self,
@@ -52,6 +80,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         within: float = 90,
         folder: Path | None = None,
+        temporary: Sequence[Path] = (),
     ) -> None:
         self.port, self.log = port, log
         with log.open("ab") as sink:
@@ -64,6 +93,8 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the tests is not meant for it
             )
+        guard = [sys.executable, "-I", "-S", "-c", _GUARD, str(self._process.pid), *map(str, temporary)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
         deadline = time.monotonic() + within
         while not answers(port):
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -85,3 +116,5 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait(15)
+        self._guard.kill()
+        self._guard.communicate()

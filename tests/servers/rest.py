@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from servers.process import CACHE, Server, free_port, need
+from servers.process import CACHE, Server, compiled, free_port, need
 
 JARS = CACHE / "rest-jars"
 
@@ -18,20 +18,20 @@ class Rest:
     """
 
     def __init__(self, folder: Path, warehouse: str, io: Mapping[str, str] | None = None) -> None:
-        need("Iceberg REST catalog", shutil.which("java"), "install a JDK 17")
+        need("Iceberg REST catalog", shutil.which("javac"), "install a JDK 17")
         need("Iceberg REST catalog", JARS.exists(), "install Maven and run `make services`")
         port = free_port()
         properties = {
             "uri": f"jdbc:sqlite:{folder}/rest.db",
             "warehouse": warehouse,
             "jdbc.schema-version": "V1",
-            "rest.port": str(port),
             **(io or {}),
         }
         spelt = {f"CATALOG_{k.replace('-', '__').replace('.', '_').upper()}": v for k, v in properties.items()}
         self.folder, self.warehouse = folder, warehouse
         self.uri = f"http://127.0.0.1:{port}"
-        self._command = ["java", "-Xmx256m", "-cp", f"{JARS}/*", "org.apache.iceberg.rest.RESTCatalogServer"]
+        classes = compiled(folder, f"{JARS}/*", "RestOnLoopback.java")
+        self._command = ["java", "-Xmx256m", "-cp", classes, "org.apache.iceberg.rest.RestOnLoopback", str(port)]
         self._environment, self._port = spelt, port
         self.start()
 
