@@ -258,6 +258,7 @@ def test_saved_plan_is_carried_out_and_looks_at_each_file_anew(lake: Lake, tmp_p
     saved = tmp_path / "plan.json"
     assert main(["remove-orphan-files", NAME, "--dry-run", "--quiet", "-o", str(saved)]) == 0
     live = next(iter(lake.files(table))).file_path.rpartition("/")[2]
+    age(folder(table) / "data" / live)
     stamp = (folder(table) / "data" / live).stat()
     text = json.loads(saved.read_text())
     moment = datetime.fromtimestamp(stamp.st_mtime_ns // 1000 / 1e6, UTC).isoformat(timespec="microseconds")

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hand_rewrite import rows_of
 from lake import Lake, flights
-from orphans import age, plant
+from orphans import age, files, plant
 from pyiceberg.table.update import SetLocationUpdate
 
 import lakeopt
+from lakeopt.cli.app import main
 from lakeopt.config import Settings
 from lakeopt.errors import LakeoptError, Refused, UnknownName, UsageError
 from lakeopt.maintenance.expire_snapshots import limits
+from lakeopt.model.plan import SortField
+from lakeopt.model.serde import to_json
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.units import parse_duration, parse_moment
-from lakeopt.workflows.expire_snapshots import expire_snapshots, plan_expiry
+from lakeopt.workflows.expire_snapshots import apply_expiry, expire_snapshots, plan_expiry
 from lakeopt.workflows.marks import MarkedFile, mark, marked, unmark
-from lakeopt.workflows.remove_orphan_files import find_orphan_files, remove_orphan_files
+from lakeopt.workflows.remove_orphan_files import find_orphan_files, quarantine_orphan_files, remove_orphan_files
 from lakeopt.workflows.restore import plan_restore
+from lakeopt.workflows.rewrite_manifests import plan_manifests
+from lakeopt.workflows.saved_plans import read_plan
 from lakeopt.workflows.sweep import apply_sweep, plan_sweep, sweep
 
 NAME = "lake.db.flights"
@@ -133,3 +140,45 @@ def test_a_quarantine_of_a_location_that_the_table_has_left_stays(lake: Lake) ->
         change._apply((SetLocationUpdate(location=(lake.warehouse / "elsewhere").as_uri()),))
     assert sweep(NAME).deleted_files_count == 0
     assert lakeopt.restore(NAME, moved.plan_id).restored_files_count == 1
+
+
+@pytest.mark.parametrize("kind", ["expiry_plan", "sweep_plan", "orphan_plan", "rewrite_plan", "manifests_plan"])
+def test_an_edited_id_leads_out_of_no_folder(lake: Lake, kind: str) -> None:
+    table = lake.flights(days=2)
+    table.append(flights(9, 20))
+    plans = {
+        "expiry_plan": lambda: plan_expiry(NAME, older_than="0s"),
+        "sweep_plan": lambda: plan_sweep(NAME),
+        "orphan_plan": lambda: find_orphan_files(NAME),
+        "rewrite_plan": lambda: lakeopt.plan(NAME, strategy="sort", sort_by=[SortField("dest")]),
+        "manifests_plan": lambda: plan_manifests(NAME),
+    }
+    plan = json.loads(to_json(plans[kind]()))
+    before = files(lake.warehouse)
+    with pytest.raises(UsageError, match="is no plan id"):
+        read_plan(json.dumps(plan | {"plan_id": "../../../evil"}))
+    if kind == "expiry_plan":
+        expiry = replace(plan_expiry(NAME, older_than="0s"), plan_id="../evil")
+        with pytest.raises(UsageError, match="is no plan id"):
+            apply_expiry(expiry)
+    assert files(lake.warehouse) == before
+
+
+def test_no_edit_makes_a_young_file_an_orphan(lake: Lake) -> None:
+    """What a writer is about to commit is young: a plan that names it was not made by looking at the store."""
+    table = lake.flights(days=1)
+    plant(table, "data/old.bin", days=10)
+    young = plant(table, "data/young.bin", days=0)
+    plan = find_orphan_files(NAME)
+    assert [file.path for file in plan.orphans] == ["data/old.bin"]
+    changed = datetime.fromtimestamp(young.stat().st_mtime, UTC).isoformat(timespec="microseconds")
+    edited = replace(plan, orphans=(replace(plan.orphans[0], path="data/young.bin", modified_at=changed),))
+    for one in (edited, replace(edited, younger_than=(datetime.now(UTC) + timedelta(hours=1)).isoformat())):
+        with pytest.raises(UsageError, match="contradicts itself"):
+            quarantine_orphan_files(one)
+    assert young.exists()
+
+
+def test_a_wrong_option_names_the_help_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["expire-snapshots", NAME, "--retain-last", "0"]) == 2
+    assert "hint: lakeopt expire-snapshots --help" in capsys.readouterr().err

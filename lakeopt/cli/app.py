@@ -115,6 +115,7 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def _usage_hint(words: Sequence[str]) -> str:
-    names = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    callbacks = (command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands)
+    names = {name.replace("_", "-") for name in callbacks}
     named = next((word for word in words if word in names), None)
     return f"lakeopt {named} --help" if named else "lakeopt --help"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from lakeopt.errors import UsageError
@@ -12,6 +13,8 @@ from lakeopt.model.serde import Document
 
 #: Parts of a path that name no file: empty, ``.`` and ``..``.
 _ODD_PART = re.compile(r"/\.{0,2}/")
+#: How far a store's clock may be ahead of ours.
+_SKEW = timedelta(hours=1)
 _PLAN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
 
 
@@ -22,6 +25,15 @@ def plan_id_is_plain(plan_id: str) -> bool:
     (True, False)
     """
     return _PLAN_ID.fullmatch(plan_id) is not None
+
+
+def require_plain_id(plan_id: str) -> None:
+    """Refuse an id that is no plain name.
+
+    :raises UsageError: it is none.
+    """
+    if not plan_id_is_plain(plan_id):
+        raise UsageError(f"{plan_id!r} is no plan id", hint="lakeopt history TABLE lists them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +88,17 @@ class OrphanPlan(Document):
     kept: tuple[KeptFile, ...]
 
     def require_consistent(self) -> None:
-        """Refuse a plan that was edited into nonsense: a path must not lead out of the location.
+        """Refuse a plan that was edited into nonsense: a path must not lead out of the location, nor a file be young.
 
         :raises UsageError: it contradicts itself.
         """
         holds = plan_id_is_plain(self.plan_id) and self.orphan_files_count == len(self.orphans)
         inside = not any(_ODD_PART.search(f"/{file.path}/") for file in self.orphans)
-        if not (holds and inside and len({file.path for file in self.orphans}) == len(self.orphans)):
+        limit = datetime.fromisoformat(self.younger_than)
+        old = all(datetime.fromisoformat(file.modified_at) < limit for file in self.orphans)
+        asked = limit <= datetime.fromisoformat(self.created_at) - timedelta(seconds=self.older_than_seconds) + _SKEW
+        distinct = len({file.path for file in self.orphans}) == len(self.orphans)
+        if not (holds and inside and old and asked and distinct):
             raise UsageError("the plan contradicts itself", hint="look for orphans again")
 
 

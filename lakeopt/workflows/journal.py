@@ -21,6 +21,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from lakeopt.config import Settings
+from lakeopt.model.orphans import require_plain_id
 from lakeopt.model.serde import Document, to_data
 from lakeopt.tables.base import Table
 from lakeopt.workflows.processes import has_ended, process_identity, seems_ended
@@ -70,7 +71,11 @@ def new_token() -> str:
 
 
 def start(table: Table, plan: Planned, command: str, settings: Settings, *, token: str | None = None) -> JournalWriter:
-    """Begin a run of a plan; the events of earlier runs of it are numbered before its own."""
+    """Begin a run of a plan; the events of earlier runs of it are numbered before its own.
+
+    :raises UsageError: the plan's id is no plain name: it would lead out of the journal.
+    """
+    require_plain_id(plan.plan_id)
     location = f"{folder(table, settings)}/{plan.plan_id}"
     writer = JournalWriter(table, location, token or new_token(), count=len(object_names(table, location)))
     writer.write("started", command=command, plan=to_data(plan), process=process_identity())

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakeopt.config import Settings, load_settings
-from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError, Refused, StalePlan, UnknownName, UsageError
-from lakeopt.model.orphans import RestorePlan, RestoreResult, plan_id_is_plain
+from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError, Refused, StalePlan, UnknownName
+from lakeopt.model.orphans import RestorePlan, RestoreResult, require_plain_id
 from lakeopt.tables.base import Table
 from lakeopt.workflows import journal, quarantine
 
@@ -35,7 +35,7 @@ def plan_restore(table: str | Table, plan: str, *, settings: Settings | None = N
     """
     settings = settings or load_settings()
     opened = _opened(table, settings)
-    _require_plan_id(plan)
+    require_plain_id(plan)
     runs = journal.runs(opened, settings, plan)
     chunks = list(quarantine.chunks(opened, settings, plan))
     if not runs and not chunks:
@@ -73,7 +73,7 @@ def carry_out_restore(
     started = time.perf_counter()
     settings = settings or load_settings()
     for name in (plan.plan_id, plan.undone_plan_id):
-        _require_plan_id(name)
+        require_plain_id(name)
     table = _opened(plan.table if table is None else table, settings)
     if table.uuid != plan.table_uuid:
         raise StalePlan(f"{plan.table} is another table now", hint="plan the restore again")
@@ -112,12 +112,6 @@ def _opened(table: str | Table, settings: Settings) -> Table:
     from lakeopt.tables.open import open_table
 
     return open_table(table, settings) if isinstance(table, str) else table
-
-
-def _require_plan_id(plan: str) -> None:
-    """An id is a plain name: anything else would lead out of the table's folders."""
-    if not plan_id_is_plain(plan):
-        raise UsageError(f"{plan!r} is no plan id", hint="lakeopt history TABLE lists them")
 
 
 def _roll_back(

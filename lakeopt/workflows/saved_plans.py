@@ -10,6 +10,7 @@ from typing import Any
 
 from lakeopt.config import Settings
 from lakeopt.errors import UsageError
+from lakeopt.model.orphans import require_plain_id
 from lakeopt.model.serde import Document, from_json
 
 Act = Callable[..., Document]
@@ -53,7 +54,7 @@ KINDS = {
 def read_plan(text: str) -> Document:
     """The plan that a command saved with ``-o``, whatever its kind.
 
-    :raises UsageError: the text is no JSON, or no plan.
+    :raises UsageError: the text is no JSON, or no plan, or its id would lead out of the table's folders.
     """
     try:
         value = json.loads(text)
@@ -62,7 +63,9 @@ def read_plan(text: str) -> Document:
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
         raise UsageError(f"its kind is {kind!r}, not one of {', '.join(KINDS)}")
-    return from_json(KINDS[kind].load()[0], text)
+    plan = from_json(KINDS[kind].load()[0], text)
+    require_plain_id(getattr(plan, "plan_id", ""))
+    return plan
 
 
 def apply(plan: Document, *, settings: Settings | None = None, **more: Any) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from lakeopt.cli.figures import counted, seconds, size
@@ -16,7 +17,7 @@ def sections(value: OrphanResult) -> Iterator[Section]:
     """What was moved and where to, what stayed and why, what failed."""
     pairs: list[tuple[str, Cell | str]] = [
         ("quarantined", f"{counted(value.quarantined_files_count, 'file')}, {size(value.bytes)}"),
-        ("quarantine", value.quarantine),
+        ("quarantine", value.quarantine if value.quarantined_files_count else "–"),
         ("time", seconds(value.elapsed_seconds)),
         ("plan", value.plan_id),
     ]
@@ -25,7 +26,7 @@ def sections(value: OrphanResult) -> Iterator[Section]:
         pairs.insert(1, ("brought back", Cell(back, "warning")))
     yield Facts(f"Orphans of {value.table}", pairs)
     if value.quarantined_files_count:
-        command = f"lakeopt restore {value.table} --plan {value.plan_id}"
+        command = f"lakeopt restore {shlex.quote(value.table)} --plan {value.plan_id}"
         yield Items(
             "To bring them back", [Item(Cell("restore"), "as long as no sweep has deleted them", None, command)]
         )
