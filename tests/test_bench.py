@@ -4,20 +4,23 @@ import os
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from lake import Lake
 from pyiceberg.table import Table
+from servers.places import lake_at
 
+from lakeopt.cli.app import main
 from lakeopt.config import load_settings
-from lakeopt.engines._counting_reads import CountingFileSystem, Read, counted, scanned
-from lakeopt.errors import DataFileError, Refused, UnknownName, UsageError
+from lakeopt.engines._counting_reads import CountingFileSystem, Read, counted
+from lakeopt.errors import DataFileError, UnknownName, UsageError
 from lakeopt.model.plan import SortField
 from lakeopt.model.result import BenchReport, QueryComparison
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.model.workload import Workload
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.apply import rewrite
-from lakeopt.workflows.bench import bench
+from lakeopt.workflows.bench import bench, failures
 from lakeopt.workflows.last_rewrite import last_rewrite
 from lakeopt.workflows.queries import parse_queries
 
@@ -143,6 +146,7 @@ def test_answers_that_differ_are_told(lake: Lake, change: str) -> None:
     every = Workload(QUERIES.source, QUERIES.queries[1:2])
     report = bench("lake.shop.sales", queries=every, before=before, runs=1, threads=2)
     assert report.queries[0].answers_match is False
+    assert failures(report) == ("query 'all keys' has different answers on duckdb",)
     assert report.hot_speedup is None
 
 
@@ -207,14 +211,69 @@ def test_the_default_sides_are_those_of_the_last_rewrite(lake: Lake) -> None:
         bench("lake.shop.sales", queries=one, runs=1)
 
 
-def test_a_table_with_deletes_is_refused(lake: Lake) -> None:
-    rows = sales()
-    table = lake.create("shop.sales", rows.schema)
-    table = lake.append(table, rows)
-    data = next(lake.files(table))
-    lake.land(table, lake.position_deletes(table, {data.file_path: [0]}, like=data))
-    with pytest.raises(Refused, match="delete files that apply to 1 data file"):
-        bench("lake.shop.sales", queries=QUERIES, before="main", runs=1)
+def with_deletes(lake: Lake, name: str = "shop.sales") -> tuple[Table, pa.Table]:
+    """A sorted table of six files with deletes of both kinds, some of nothing, and the rows that are left."""
+    rows = sales().sort_by("key")
+    table = land(lake, rows, name=name)
+    data = sorted(lake.files(table), key=lambda file: file.lower_bounds[1])
+    gone = {data[0].file_path: [0, 9_999], data[3].file_path: list(range(4_000, 9_000)), data[5].file_path: [10_000]}
+    lake.land(table, lake.position_deletes(table, gone, like=data[0]))
+    keys = pa.table({"key": ["key-007", "key-499", "nobody"]})
+    table = lake.land(table, lake.equality_deletes(table, keys, like=data[0]))
+    places = {0, 9_999, *range(34_000, 39_000)}
+    left = rows.take([place for place in range(ROWS) if place not in places])
+    return table, left.filter(pc.invert(pc.is_in(left["key"], keys["key"].combine_chunks())))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", ["local", pytest.param("s3", marks=pytest.mark.service("s3"))])
+def test_rows_that_were_deleted_are_in_no_answer(
+    request: pytest.FixtureRequest, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_at(request, tmp_path / "there", "sqlite", store)
+    for variable, value in lake.environment.items():
+        monkeypatch.setenv(variable, value)
+    _, left = with_deletes(lake)
+    rewrite("lake.shop.sales", strategy="sort", sort_by=[SortField("note")])
+    queries = parse_queries(
+        """
+        SELECT * FROM t ORDER BY ALL;
+        SELECT key, note FROM shop.sales WHERE key BETWEEN 'key-330' AND 'key-340';
+        SELECT count(*) FROM t WHERE key = 'key-007'
+        """
+    )
+    report = bench("lake.shop.sales", queries=queries, runs=1, threads=2)
+    assert [query.before.error for query in report.queries] == [None] * 3
+    assert [query.answers_match for query in report.queries] == [True] * 3
+    some = pc.sum(pc.and_(pc.greater_equal(left["key"], "key-330"), pc.less_equal(left["key"], "key-340"))).as_py()
+    assert [query.before.rows for query in report.queries] == [left.num_rows, some, 1]
+    assert (report.storage.before.delete_files, report.storage.after.delete_files) == (2, 0)
+    assert report.storage.before.record_count == ROWS
+    assert failures(report) == ()
+    assert report.queries[2].before.files_read == 3, "the data file that may hold the key, and both delete files"
+
+
+@pytest.mark.slow
+def test_a_table_may_be_called_what_finding_deletes_calls_its_own(lake: Lake) -> None:
+    with_deletes(lake, "shop.data_files")
+    queries = parse_queries("SELECT count(*) AS n FROM data_files")
+    report = bench("lake.shop.data_files", queries=queries, before="main", runs=2, threads=1)
+    assert (report.queries[0].before.error, report.queries[0].answers_match) == (None, True)
+
+
+def test_the_program_ends_with_1_where_a_query_failed(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = head(land(lake, sales().slice(0, 100), files=1))
+    file = tmp_path / "q.sql"
+    file.write_text("SELECT nope FROM t; SELECT nope + 1 FROM t")
+    assert main(["bench", "lake.shop.sales", "--queries", str(file), "--before", before, "--json"]) == 1
+    said = capsys.readouterr()
+    assert [query.answers_match for query in from_json(BenchReport, said.out).queries] == [None, None]
+    error, hint = said.err.splitlines()
+    assert error.startswith("error: query 'query-1' failed on duckdb (before): ")
+    assert error.endswith("; and 1 more of 2")
+    assert hint == "hint: the report says what became of each query"
 
 
 @pytest.mark.slow
@@ -234,6 +293,7 @@ def test_reads_are_mapped_to_row_groups_by_the_footer(tmp_path: Path) -> None:
     footer, size = pq.read_metadata(path), os.path.getsize(path)
     third = footer.row_group(2).column(0)
     start = third.dictionary_page_offset or third.data_page_offset
+    scanned = CountingFileSystem().scanned
     assert scanned([Read(path, start, 1)]).row_groups == 1
     assert scanned([Read(path, start - 1, 2)]).row_groups == 2
     assert scanned([Read(path, 4, size - 5)]).row_groups == footer.num_row_groups == 6

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lakeopt.errors import UnknownName, UsageError
 from lakeopt.model.workload import Query
+from lakeopt.tables.iceberg.identifiers import join_identifier
 from lakeopt.workflows.queries import bind, parse_queries, read_queries, tables_read
 
 BODIES = [
@@ -105,3 +106,15 @@ def test_another_table_is_refused(name: str) -> None:
 def test_a_query_must_read_the_table() -> None:
     with pytest.raises(UsageError, match="reads no table"):
         bind(Query("q", "SELECT 1"), ["lake.demo.flights"])
+
+
+@pytest.mark.parametrize("name", ['"q1.2026"', '"a.b"."q1.2026"', 'lake."A.B"."Q1.2026"', '"say ""so"""'])
+def test_parts_of_an_identifier_may_hold_dots_and_quotes(name: str) -> None:
+    identifiers = [join_identifier(("lake", "a.b", "q1.2026")), join_identifier(("lake", "a", 'say "so"'))]
+    assert len(bind(Query("q", f"SELECT 1 FROM {name}"), identifiers)) == 1
+
+
+@pytest.mark.parametrize("name", ['"demo.flights"', 'b."q1.2026"', '"2026"', '"lake.demo".flights'])
+def test_a_dot_in_a_name_parts_nothing(name: str) -> None:
+    with pytest.raises(UnknownName, match="no table for query 'q'"):
+        bind(Query("q", f"SELECT 1 FROM {name}"), ["lake.demo.flights", 'lake."a.b"."q1.2026"'])

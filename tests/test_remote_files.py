@@ -14,8 +14,9 @@ import pytest
 from pyarrow import fs
 from scans import equality_deletes, field, position_deletes, scan_of, table, write
 
+from lakeopt.engines._range_reads import RangeFile
 from lakeopt.engines.duckdb import ENGINE
-from lakeopt.engines.duckdb.remote_files import RemoteFile, RemotePath
+from lakeopt.engines.duckdb.remote_files import RemotePath
 from lakeopt.errors import Unreachable
 from lakeopt.model.scan import Scan, StageRequest, WriterOptions
 from lakeopt.parquet.footers import data_file_error
@@ -62,7 +63,7 @@ def read_back(staged: pa.Table) -> pa.Table:
 def test_many_threads_read_one_handle_each_at_its_own_place(tmp_path: Path) -> None:
     whole = os.urandom(1 << 20)
     (tmp_path / "bytes").write_bytes(whole)
-    handle = RemoteFile(fs.LocalFileSystem().open_input_file(str(tmp_path / "bytes")))
+    handle = RangeFile(fs.LocalFileSystem().open_input_file(str(tmp_path / "bytes")))
 
     def reads(seed: int) -> bool:
         random = np.random.default_rng(seed)

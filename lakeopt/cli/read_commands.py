@@ -10,7 +10,7 @@ import typer
 from lakeopt import registry
 from lakeopt.cli import diagnostics, output
 from lakeopt.cli.options import Goal, Option, Output, Queries, Table, TimeBudget, duration
-from lakeopt.errors import UsageError
+from lakeopt.errors import UsageError, WorkFailed
 from lakeopt.model.serde import Document
 from lakeopt.model.table import Severity, TableProfile
 
@@ -117,17 +117,22 @@ def bench(
 ) -> int:
     """Run the same queries before and after.
 
-    On two snapshots or two tables: answers compared, hot and cold times, bytes and files read, storage.
+    On two snapshots or two tables: answers compared, hot and cold times, bytes and files read, storage. Ends with 1
+    where a query failed or answers differ.
 
     \b
     Example: lakeopt bench nyc.flights --queries queries.sql
     """
-    from lakeopt.workflows.bench import bench
+    from lakeopt.workflows.bench import bench, failures
 
     engines = tuple(engine or ("duckdb",))
     with diagnostics.waiting("running queries", quiet=out.quiet):
         value = bench(table, queries=queries, engines=engines, before=before, after=after, against=against)
-    return show(value, out)
+    show(value, out)
+    if failed := failures(value):
+        more = f"; and {len(failed) - 1} more of {len(value.queries)}" if failed[1:] else ""
+        raise WorkFailed(failed[0] + more, hint="the report says what became of each query")
+    return 0
 
 
 def history(table: Table, *, out: Output) -> int:

@@ -1,27 +1,26 @@
 """A file system that remembers each read: which bytes of which files a query really asked storage for.
 
-It is registered in an engine under the protocol ``counted``; the path behind it is a local one. Engines read one
-handle from many threads at once, so a handle keeps a position per thread and reads with ``pread``.
+It is registered in an engine under the protocol ``counted``; behind it is a local path, or the name of a remote file.
 """
 
 from __future__ import annotations
 
-import os
-import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
 
+import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
+from pyarrow import fs
+
+from lakeopt.engines._range_reads import RangeFile, RangeFileSystem
 
 PROTOCOL = "counted"
 
 
 def counted(path: str) -> str:
-    """The name under which a local path is read through :class:`CountingFileSystem`."""
+    """The name under which a path is read through :class:`CountingFileSystem`."""
     return f"{PROTOCOL}://{path}"
 
 
@@ -48,88 +47,57 @@ class Scanned:
     row_groups: int
 
 
-class CountingFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """Local files, read only; every read is kept in :attr:`reads`."""
+class CountingFileSystem(RangeFileSystem):
+    """Local files, and ``remote`` ones by their names, read only; every read is kept in :attr:`reads`."""
 
     protocol = PROTOCOL
-    cachable = False
     root_marker = "/"
 
-    def __init__(self) -> None:
+    def __init__(self, remote: Mapping[str, tuple[fs.FileSystem, str]] = MappingProxyType({})) -> None:
         super().__init__()
         self.reads: list[Read] = []  # list.append is atomic
+        self._remote, self._local = remote, fs.LocalFileSystem()
 
-    def open(self, path: str, mode: str = "rb", **options: Any) -> CountedFile:
-        """A handle that many threads may read at once."""
-        if mode != "rb":
-            raise PermissionError(f"{path} is only read")
-        return CountedFile(self._local(path), self.reads)
+    def locate(self, path: str) -> tuple[fs.FileSystem, str]:
+        """File system and path of a file."""
+        inner = path.removeprefix(f"{PROTOCOL}://")
+        return self._remote.get(inner) or (self._local, inner)
 
-    def info(self, path: str, **options: Any) -> dict[str, Any]:
-        """Name, size and type of a file."""
-        return {"name": path, "size": os.path.getsize(self._local(path)), "type": "file"}
+    def handle(self, file: pa.NativeFile, path: str) -> RangeFile:
+        """A handle whose reads are kept."""
+        return CountedFile(file, path.removeprefix(f"{PROTOCOL}://"), self.reads)
 
-    def modified(self, path: str) -> datetime:
-        """When a file was last written."""
-        return datetime.fromtimestamp(os.path.getmtime(self._local(path)), UTC)
+    def scanned(self, reads: Iterable[Read]) -> Scanned:
+        """Sum up reads of Parquet files, byte ranges mapped onto row groups by each file's footer."""
+        by_path: dict[str, list[Read]] = {}
+        for read in reads:
+            if read.length:
+                by_path.setdefault(read.path, []).append(read)
+        total = footers = row_groups = 0
+        for path, own in by_path.items():
+            filesystem, inner = self.locate(path)
+            size = filesystem.get_file_info(inner).size
+            tail = sum(read.length for read in own if read.offset + read.length >= size)
+            data = [read for read in own if read.offset + read.length < size]
+            total += sum(read.length for read in own)
+            footers += tail
+            row_groups += _touched(pq.read_metadata(inner, filesystem=filesystem), data) if data else 0
+        return Scanned(total, footers, len(by_path), row_groups)
 
-    def glob(self, path: str, **options: Any) -> list[str]:
-        """The path itself, its ``[*]`` read as ``*``: file lists hold no patterns, but engines ask."""
-        for wild in "*?[":
-            path = path.replace(f"[{wild}]", wild)
-        return [path]
 
-    @staticmethod
-    def _local(path: str) -> str:
-        return path.removeprefix(f"{PROTOCOL}://")
+class CountedFile(RangeFile):
+    """A read handle whose reads are kept."""
 
-
-class CountedFile:
-    """A read handle with one position per thread."""
-
-    def __init__(self, path: str, reads: list[Read]) -> None:
+    def __init__(self, file: pa.NativeFile, path: str, reads: list[Read]) -> None:
+        super().__init__(file)
         self._path, self._reads = path, reads
-        self._descriptor = os.open(path, os.O_RDONLY)
-        self.size = os.fstat(self._descriptor).st_size
-        self._position = threading.local()
-
-    def tell(self) -> int:
-        """This thread's position."""
-        return getattr(self._position, "value", 0)
-
-    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        """Move this thread's position; the new one."""
-        self._position.value = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self.size}[whence] + position
-        return self.tell()
 
     def read(self, length: int = -1) -> bytes:
         """The bytes from this thread's position on, up to ``length`` of them."""
         start = self.tell()
-        data = os.pread(self._descriptor, max(self.size - start, 0) if length < 0 else length, start)
-        self._position.value = start + len(data)
+        data = super().read(length)
         self._reads.append(Read(self._path, start, len(data)))
         return data
-
-    def close(self) -> None:
-        """Close the file for all threads."""
-        os.close(self._descriptor)
-
-
-def scanned(reads: Iterable[Read]) -> Scanned:
-    """Sum up reads of Parquet files, byte ranges mapped onto row groups by each file's footer."""
-    by_path: dict[str, list[Read]] = {}
-    for read in reads:
-        if read.length:
-            by_path.setdefault(read.path, []).append(read)
-    total = footers = row_groups = 0
-    for path, own in by_path.items():
-        size = os.path.getsize(path)
-        tail = sum(read.length for read in own if read.offset + read.length >= size)
-        data = [read for read in own if read.offset + read.length < size]
-        total += sum(read.length for read in own)
-        footers += tail
-        row_groups += _touched(pq.read_metadata(path), data) if data else 0
-    return Scanned(total, footers, len(by_path), row_groups)
 
 
 def _touched(footer: pq.FileMetaData, reads: list[Read]) -> int:

@@ -133,12 +133,13 @@ class QueryComparison:
 
 @dataclass(frozen=True, slots=True)
 class SideStorage:
-    """What one side takes on disk."""
+    """What one side takes on disk: bytes of data files and delete files; ``record_count`` counts deleted rows too."""
 
     label: str
     bytes: int
     files: int
     record_count: int
+    delete_files: int = 0
 
 
 @dataclass(frozen=True, slots=True)

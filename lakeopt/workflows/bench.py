@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lakeopt import registry
 from lakeopt.config import Settings, load_settings
 from lakeopt.engines._queries import QueryEngine, QueryRun, RunSettings
-from lakeopt.errors import Refused, UsageError
+from lakeopt.errors import UsageError
 from lakeopt.model.result import BenchReport, Measurement, QueryComparison, SideStorage, StorageComparison
 from lakeopt.model.workload import Query, Workload
 from lakeopt.tables.base import Table
@@ -35,16 +35,18 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One snapshot of one table, with the list of its data files."""
+    """One snapshot of one table, with the lists of its data files and delete files."""
 
     label: str
     table: Table
     snapshot_id: int
     files: pa.Table
+    deletes: pa.Table
 
     def storage(self) -> SideStorage:
-        sizes, rows = self.files["file_size_in_bytes"].to_numpy(), self.files["record_count"].to_numpy()
-        return SideStorage(self.label, int(sizes.sum()), self.files.num_rows, int(rows.sum()))
+        data, deletes = (int(files["file_size_in_bytes"].to_numpy().sum()) for files in (self.files, self.deletes))
+        rows = int(self.files["record_count"].to_numpy().sum())
+        return SideStorage(self.label, data + deletes, self.files.num_rows, rows, self.deletes.num_rows)
 
     def locations(self, query: Query) -> list[str]:
         """Locations of the files that the query can need, by the bounds in the table's metadata."""
@@ -76,11 +78,12 @@ def bench(
     ``before`` and ``after`` are snapshot ids, branches or tags. Left out, they are the snapshot that lakeopt last
     rewrote and the head of ``main``; with ``against`` they are the heads of ``table`` and of that other table.
     Cold is a new process whose files were dropped from the page cache, hot is repeated in one process; both are
-    medians of ``runs``. Bytes, files and row groups are from a run of its own whose reads were counted.
+    medians of ``runs``. Bytes, files and row groups are from a run of its own whose reads were counted. Rows that
+    delete files take away are found anew in each run, whose time and reads they are part of.
 
     :raises UnknownName: no such table, ref, snapshot or engine, or a query reads a table that is not benched.
     :raises UsageError: a query file that is no such file, or there is no rewrite to compare with.
-    :raises Refused: a side has delete files, or files that the engine cannot read.
+    :raises Refused: a side has files, or delete files, that the engine cannot read.
     """
     if runs < 1:
         raise UsageError(f"runs must be at least 1, not {runs}")
@@ -109,6 +112,18 @@ def bench(
         hot_speedup=_speedup(comparisons),
         rewrite_seconds=seconds if rewrite_seconds is None else rewrite_seconds,
     )
+
+
+def failures(report: BenchReport) -> tuple[str, ...]:
+    """What keeps a report from saying that both sides are the same data: queries that failed, answers that differ."""
+    return tuple(found for query in report.queries if (found := _failure(query)) is not None)
+
+
+def _failure(query: QueryComparison) -> str | None:
+    for side, measured in (("before", query.before), ("after", query.after)):
+        if measured.error is not None:
+            return f"query {query.name!r} failed on {query.engine} ({side}): {measured.error}"
+    return f"query {query.name!r} has different answers on {query.engine}" if query.answers_match is False else None
 
 
 def _open(table: str | Table, settings: Settings) -> Table:
@@ -149,20 +164,16 @@ def _snapshot(table: Table, ref: str) -> int:
 
 def _side(table: Table, ref: str) -> _Side:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     from lakeopt.model.scan import files_schema
 
     snapshot_id = _snapshot(table, ref)
-    files = pa.concat_tables([files_schema().empty_table(), *table.files(snapshot_id)])
-    deleted = pc.sum(pc.greater(pc.list_value_length(files["delete_files"]), 0)).as_py()
-    if deleted:
-        raise Refused(
-            f"{table.identifier} at {ref} has delete files that apply to {deleted} data files",
-            hint="bench reads tables without row-level deletes",
-        )
+    files, deletes = (
+        pa.concat_tables([files_schema().empty_table(), *table.files(snapshot_id, content=content)])
+        for content in ("data", "deletes")
+    )
     label = ref if ref == str(snapshot_id) else f"{ref} ({snapshot_id})"
-    return _Side(label, table, snapshot_id, files)
+    return _Side(label, table, snapshot_id, files, deletes)
 
 
 def _compared(query: Query, engine: str, before: QueryRun, after: QueryRun) -> QueryComparison:
@@ -200,9 +211,10 @@ def _stated(how: RunSettings) -> dict[str, Any]:
         "runs": how.runs,
         "threads": how.threads,
         "memory_bytes": how.memory_bytes,
-        "cold": "new process, files dropped from the page cache",
+        "cold": "new process, local files dropped from the page cache; what a store keeps in memory is not",
         "hot": "same process, after one run that is not counted",
-        "scanned": "every byte asked for, footers too",
+        "deletes": "found anew in each run",
+        "scanned": "every byte asked for, footers and delete files too",
         "planning": "not timed",
         "float_tolerance": FLOAT_TOLERANCE,
     }

@@ -85,19 +85,32 @@ def bind(query: Query, identifiers: Sequence[str]) -> list[tuple[str, ...]]:
     :raises UnknownName: the query reads another table.
     :raises UsageError: it reads none.
     """
-    known = {ALIAS}
+    from lakeopt.tables.iceberg.identifiers import split_identifier
+
+    known: set[tuple[str, ...]] = {(ALIAS,)}
     for identifier in identifiers:
-        if "/" not in identifier:
-            parts = identifier.split(".")
-            known.update(".".join(parts[start:]) for start in range(len(parts)))
-    folded = {name.casefold() for name in known}
+        if not identifier.endswith(".metadata.json"):
+            parts = split_identifier(identifier)
+            known.update(parts[start:] for start in range(len(parts)))
+    folded = {_folded(name) for name in known}
     references = tables_read(query)
     if not references:
         raise UsageError(f"query {query.name!r} reads no table", hint=f"read the table under test as {ALIAS!r}")
     for reference in references:
-        if (name := ".".join(reference)).casefold() not in folded:
-            raise UnknownName(f"table for query {query.name!r}", name, known)
+        if _folded(reference) not in folded:
+            raise UnknownName(f"table for query {query.name!r}", _spelt(reference), map(_spelt, known))
     return references
+
+
+def _folded(name: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part.casefold() for part in name)
+
+
+def _spelt(name: Sequence[str]) -> str:
+    """The name as a query would write it: parts that are no plain words in quotes."""
+    from sqlglot import exp
+
+    return ".".join(exp.to_identifier(part).sql(dialect="duckdb") for part in name)
 
 
 def _named(text: str, source: str) -> Iterator[Query]:

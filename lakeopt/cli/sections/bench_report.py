@@ -57,7 +57,10 @@ def _mean(speedup: float | None) -> Cell:
 
 
 def _side(side: SideStorage) -> str:
-    return f"{side.label}: {size(side.bytes)} in {counted(side.files, 'file')}, {count(side.record_count)} rows"
+    deletes = f" and {counted(side.delete_files, 'delete file')}" if side.delete_files else ""
+    return (
+        f"{side.label}: {size(side.bytes)} in {counted(side.files, 'file')}{deletes}, {count(side.record_count)} rows"
+    )
 
 
 def _listed(values: object) -> str:

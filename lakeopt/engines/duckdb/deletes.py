@@ -9,8 +9,8 @@ Which delete file applies to which data file is what the scan's ``delete_files``
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import duckdb
 import numpy as np
@@ -24,8 +24,8 @@ from lakeopt.engines.duckdb.projection import FILE_ROWS, query
 from lakeopt.errors import DataFileError
 from lakeopt.model.scan import EQUALITY_DELETES, FIELD_ID, Scan
 
-#: The table that :func:`find_deleted` makes: places of arrival of deleted rows, each once.
-DELETED = "deleted"
+#: The table of the places of arrival of deleted rows, each once, and one on the way to it.
+DELETED, _FOUND = "lakeopt_deleted", "lakeopt_found"
 #: Columns of position delete files, by the field ids that the Iceberg spec reserves.
 _PATH_ID, _POSITION_ID = 2147483546, 2147483545
 _POSITIONS = pa.schema(
@@ -34,6 +34,50 @@ _POSITIONS = pa.schema(
         pa.field("pos", pa.int64(), metadata={FIELD_ID: str(_POSITION_ID)}),
     ]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Deletes:
+    """Delete files by what they hold: positions, and for each set of compared columns those columns and the files."""
+
+    positions: tuple[PhysicalGroup, ...] = ()
+    equalities: tuple[tuple[pa.Schema, tuple[PhysicalGroup, ...]], ...] = ()
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths of all of them."""
+        return [path for group in self._groups for path in group.paths]
+
+    @property
+    def locations(self) -> list[str]:
+        """Locations of all of them."""
+        return _locations(self._groups)
+
+    @property
+    def _groups(self) -> list[PhysicalGroup]:
+        return [*self.positions, *(group for _, groups in self.equalities for group in groups)]
+
+    def among(self, locations: Collection[str], respelt: Callable[[str], str] = str) -> Deletes:
+        """The delete files at these locations alone, their paths respelt."""
+        equalities = ((keys, _among(groups, locations, respelt)) for keys, groups in self.equalities)
+        kept = tuple((keys, groups) for keys, groups in equalities if groups)
+        return Deletes(_among(self.positions, locations, respelt), kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A statement, and the tables that it knows by name."""
+
+    sql: str
+    held: Mapping[str, pa.Table] = field(default_factory=dict)
+
+    def run(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Execute it; the tables are gone afterwards."""
+        for name, table in self.held.items():
+            connection.register(name, table)
+        connection.execute(self.sql)
+        for name in self.held:
+            connection.unregister(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +111,58 @@ def find_deleted(
     :raises DataFileError: a delete file is damaged, or not what the table says.
     :raises Refused: equality deletes on a column that cannot be compared without loss.
     """
-    applied = _applied(scan, groups, paths)
-    connection.execute("CREATE TABLE found (arrival BIGINT)")
-    positions, equalities = _by_kind(scan, paths)
-    if positions:
-        _by_position(positions, groups, paths, applied, connection)
-    for ids, locations in equalities.items():
-        deletes = delete_groups(locations, paths, connection)
-        keys = key_schema(scan, ids, [*deletes, *groups], deletes, connection)
-        lists = applied.by_data_file(applied.numbers_of(locations))
-        for chain in chains(lists):
-            _by_equality(scan, keys, deletes, groups, chain, applied, connection)
-    connection.execute(f"CREATE TABLE {DELETED} AS SELECT DISTINCT arrival FROM found")
-    connection.execute("DROP TABLE found")
+    for step in steps(scan, groups, read_deletes(scan, groups, paths, connection)):
+        step.run(connection)
     (count,) = connection.execute(f"SELECT count(*) FROM {DELETED}").fetchall()[0]
     return int(count)
 
 
-def _applied(scan: Scan, groups: Sequence[PhysicalGroup], paths: Mapping[str, str]) -> _Applied:
-    names = pa.array(list(paths), pa.string())
+def read_deletes(
+    scan: Scan, groups: Sequence[PhysicalGroup], paths: Mapping[str, str], connection: duckdb.DuckDBPyConnection
+) -> Deletes:
+    """What the delete files of a scan hold, by their footers; errors as of :func:`find_deleted`."""
+    positions, equalities = _by_kind(scan, paths)
+    by_place = delete_groups(positions, paths, connection)
+    for group in by_place:
+        if not {_PATH_ID, _POSITION_ID} <= {column.field_id for column in group.columns}:
+            raise DataFileError(f"not a position delete file: {group.locations[0]}", hint="the file is damaged")
+    by_key = []
+    for ids, locations in equalities.items():
+        found = delete_groups(locations, paths, connection)
+        by_key.append((key_schema(scan, ids, [*found, *groups], found, connection), tuple(found)))
+    return Deletes(tuple(by_place), tuple(by_key))
+
+
+def steps(scan: Scan, groups: Sequence[PhysicalGroup], deletes: Deletes) -> Iterator[Step]:
+    """Statements that make the table :data:`DELETED`, anew each time; ``groups`` are all files of the scan.
+
+    Other names that they use are gone after the last.
+    """
+    applied = _applied(scan, groups, deletes)
+    yield Step(f"CREATE OR REPLACE TABLE {_FOUND} (arrival BIGINT)")
+    if deletes.positions:
+        yield _by_position(deletes.positions, groups, applied)
+    for keys, found in deletes.equalities:
+        lists = applied.by_data_file(applied.numbers_of(_locations(found)))
+        for chain in chains(lists):
+            yield _by_equality(scan, keys, found, groups, chain, applied)
+    yield Step(f"CREATE OR REPLACE TABLE {DELETED} AS SELECT DISTINCT arrival FROM {_FOUND}")
+    yield Step(f"DROP TABLE {_FOUND}")
+
+
+def _locations(groups: Sequence[PhysicalGroup]) -> list[str]:
+    return [location for group in groups for location in group.locations]
+
+
+def _among(
+    groups: Sequence[PhysicalGroup], locations: Collection[str], respelt: Callable[[str], str]
+) -> tuple[PhysicalGroup, ...]:
+    kept = (group.only(locations).respelt(respelt) for group in groups)
+    return tuple(group for group in kept if group.paths)
+
+
+def _applied(scan: Scan, groups: Sequence[PhysicalGroup], deletes: Deletes) -> _Applied:
+    names = pa.array(deletes.locations, pa.string())
     numbers = {location: n for n, location in enumerate(loc for group in groups for loc in group.locations)}
     files = scan.files.select(["file_path", "delete_files"]).combine_chunks()
     lists = pa.concat_arrays(files["delete_files"].chunks)
@@ -114,19 +191,9 @@ def _by_kind(scan: Scan, paths: Mapping[str, str]) -> tuple[list[str], dict[tupl
     return positions, equalities
 
 
-def _by_position(
-    locations: Sequence[str],
-    groups: Sequence[PhysicalGroup],
-    paths: Mapping[str, str],
-    applied: _Applied,
-    connection: duckdb.DuckDBPyConnection,
-) -> None:
-    deletes = delete_groups(locations, paths, connection)
-    for group in deletes:
-        if not {_PATH_ID, _POSITION_ID} <= {column.field_id for column in group.columns}:
-            raise DataFileError(f"not a position delete file: {group.locations[0]}", hint="the file is damaged")
+def _by_position(deletes: Sequence[PhysicalGroup], groups: Sequence[PhysicalGroup], applied: _Applied) -> Step:
     data_files = [(path, rows) for g in groups for path, rows in zip(g.locations, g.row_counts, strict=True)]
-    order = applied.numbers_of([location for group in deletes for location in group.locations])
+    order = applied.numbers_of(_locations(deletes))
     held = {
         "data_files": pa.table(
             {
@@ -139,14 +206,14 @@ def _by_position(
         "applied": pa.table({"data_file": applied.data_files, "delete_file": applied.deletes}),
     }
     sql = (
-        f"INSERT INTO found SELECT DISTINCT data_files.number * {FILE_ROWS} + pos FROM"
+        f"INSERT INTO {_FOUND} SELECT DISTINCT data_files.number * {FILE_ROWS} + pos FROM"
         f" (SELECT c0 AS path, c1 AS pos, arrival // {FILE_ROWS} AS place"
         f"  FROM ({query(_POSITIONS, deletes, {}, arrival=True)})) AS listed"
         " JOIN data_files ON location = path AND pos >= 0 AND pos < row_count"
         " JOIN delete_files ON delete_files.place = listed.place"
         " SEMI JOIN applied ON data_file = data_files.number AND delete_file = delete_files.number"
     )
-    _run(sql, held, connection)
+    return Step(sql, held)
 
 
 def _by_equality(
@@ -156,10 +223,9 @@ def _by_equality(
     groups: Sequence[PhysicalGroup],
     chain: Chain,
     applied: _Applied,
-    connection: duckdb.DuckDBPyConnection,
-) -> None:
+) -> Step:
     """Places of the rows whose key is deleted by a file that applies to their own."""
-    locations = [location for group in groups for location in group.locations]
+    locations = _locations(groups)
     numbers = {locations[number]: number for number in chain.places}
     read = [part for group in groups if (part := group.only(numbers)).paths]
     names = applied.names.take(pa.array(list(chain.first))).to_pylist()
@@ -185,7 +251,7 @@ def _by_equality(
     columns = ", ".join(f"{term} AS k{i}" for i, term in enumerate(terms))
     equal = " AND ".join(f"rows.k{i} IS NOT DISTINCT FROM keys.k{i}" for i in range(len(terms)))
     sql = (
-        f"INSERT INTO found SELECT data_files.number * {FILE_ROWS} + arrival % {FILE_ROWS} FROM"
+        f"INSERT INTO {_FOUND} SELECT data_files.number * {FILE_ROWS} + arrival % {FILE_ROWS} FROM"
         f" (SELECT arrival, {columns} FROM ({query(keys, read, scan.defaults, arrival=True)})) AS rows"
         f" JOIN data_files ON data_files.place = rows.arrival // {FILE_ROWS}"
         f" JOIN (SELECT {columns}, min(reach) AS reach"
@@ -193,12 +259,4 @@ def _by_equality(
         f"  JOIN delete_files ON place = arrival // {FILE_ROWS} GROUP BY ALL) AS keys"
         f" ON {equal} AND keys.reach <= data_files.reach"
     )
-    _run(sql, held, connection)
-
-
-def _run(sql: str, held: Mapping[str, pa.Table], connection: duckdb.DuckDBPyConnection) -> None:
-    for name, table in held.items():
-        connection.register(name, table)
-    connection.execute(sql)
-    for name in held:
-        connection.unregister(name)
+    return Step(sql, held)

@@ -59,6 +59,10 @@ class PhysicalGroup:
             row_counts=tuple(self.row_counts[place] for place in kept),
         )
 
+    def respelt(self, path: Callable[[str], str]) -> PhysicalGroup:
+        """The group with the path of each file spelt otherwise."""
+        return replace(self, paths=tuple(map(path, self.paths)))
+
 
 def read_parquet(paths: Sequence[str], column_count: int) -> str:
     """Table function over files of one physical schema, columns called p0, p1 … by position."""

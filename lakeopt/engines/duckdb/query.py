@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import lakeopt
 from lakeopt.engines._counting_reads import Scanned, counted
 from lakeopt.engines._queries import QueryRun, RunSettings
 from lakeopt.engines.duckdb.connection import connect
+from lakeopt.engines.duckdb.deletes import Deletes, Step, read_deletes, steps
 from lakeopt.engines.duckdb.failures import interruptible
-from lakeopt.engines.duckdb.local_files import local_paths
+from lakeopt.engines.duckdb.local_files import local_delete_paths, local_paths
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
+from lakeopt.engines.duckdb.remote_files import serve
 from lakeopt.engines.duckdb.view import select
-from lakeopt.errors import Refused, UsageError
+from lakeopt.errors import UsageError
 from lakeopt.model.scan import Scan
 
 _MODULE = "lakeopt.engines.duckdb.query_run"
@@ -32,29 +36,40 @@ _MODULE = "lakeopt.engines.duckdb.query_run"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A snapshot's files by what they hold; ``paths`` gives the local path of each location."""
+    """A snapshot's data files and delete files by what they hold."""
 
     scan: Scan
     groups: tuple[PhysicalGroup, ...]
-    paths: Mapping[str, str]
+    deletes: Deletes
 
-    def among(self, locations: Sequence[str]) -> tuple[PhysicalGroup, ...]:
-        """The groups with only those of their files that are at these locations."""
-        kept = {self.paths[location] for location in locations}
-        found = (replace(g, paths=tuple(path for path in g.paths if path in kept)) for g in self.groups)
-        return tuple(group for group in found if group.paths)
+    def side(self, locations: Sequence[str], respelt: Callable[[str], str] = str) -> tuple[str, list[Step]]:
+        """The rows of the data files at these locations as SQL, and what is done before to find the deleted ones."""
+        kept = set(locations)
+        found = (group.only(kept).respelt(respelt) for group in self.groups)
+        groups = [group for group in found if group.paths]
+        among = pc.is_in(self.scan.files["file_path"], pa.array(kept, pa.string()))
+        scan = replace(self.scan, files=self.scan.files.filter(among))
+        named = set(pc.unique(pc.list_flatten(scan.files["delete_files"])).to_pylist())
+        deletes = self.deletes.among(named, respelt)
+        first = list(steps(scan, groups, deletes)) if groups and deletes.paths else []
+        return select(scan, groups, deleted=bool(first)), first
+
+    def paths(self, locations: Sequence[str]) -> list[str]:
+        """Paths of the data files at these locations and of all delete files: the ones that a query may read."""
+        kept = set(locations)
+        return [path for group in self.groups for path in group.only(kept).paths] + self.deletes.paths
 
 
 @interruptible()
 def prepare(scan: Scan, settings: RunSettings) -> Prepared:
     """Read the footers of a snapshot once; see :class:`lakeopt.engines._queries.QueryEngine`."""
-    paths = local_paths(scan)
-    if any(scan.files["delete_files"].to_pylist()):
-        raise Refused("the snapshot has delete files, which queries are not benched with", hint="rewrite it first")
+    paths, delete_paths = local_paths(scan, remote=True), local_delete_paths(scan)
     with connect(
         memory_bytes=settings.memory_bytes, threads=1, temp_dir=settings.temp_dir, keep_order=True
     ) as connection:
-        return Prepared(scan, tuple(physical_groups(scan, paths, connection)), paths)
+        serve(connection, [*paths.values(), *delete_paths.values()])
+        groups = tuple(physical_groups(scan, paths, connection))
+        return Prepared(scan, groups, read_deletes(scan, groups, delete_paths, connection))
 
 
 def measure(
@@ -88,30 +103,33 @@ def versions() -> dict[str, str]:
 
 
 def _side(prepared: Prepared, locations: Sequence[str], answer: Path) -> dict[str, Any]:
-    groups = prepared.among(locations)
+    (rows, first), (counted_rows, counted_first) = (prepared.side(locations, respelt) for respelt in (str, counted))
     return {
-        "rows": select(prepared.scan, groups),
-        "counted": select(prepared.scan, groups, path=counted),
-        "paths": [path for group in groups for path in group.paths],
+        "rows": rows,
+        "steps": first,
+        "counted": {"rows": counted_rows, "steps": counted_first},
+        "paths": prepared.paths(locations),
         "answer": str(answer),
     }
 
 
 def _run(mode: str, job: Mapping[str, Any], only: int | None = None) -> list[dict[str, Any]]:
-    """Outcomes of the sides (of one alone, the others empty) from a process of its own; its death is an error."""
+    """Outcomes of the sides (of one alone, the others empty) from a process of its own; its death is an error.
+
+    The job goes through a pipe and not by a file: file systems hold credentials.
+    """
     sides = job["sides"] if only is None else [job["sides"][only]]
     ended = subprocess.run(
         [sys.executable, "-P", "-m", _MODULE],
-        input=json.dumps({**job, "mode": mode, "sides": sides}),
+        input=pickle.dumps({**job, "mode": mode, "sides": sides}),
         capture_output=True,
-        text=True,
         env={**os.environ, "PYTHONPATH": _python_path()},
         check=False,
     )
     if ended.returncode == 0:
         outcomes: list[dict[str, Any]] = json.loads(ended.stdout)
     else:
-        outcomes = [{"error": _death(ended.returncode, ended.stderr)} for _ in sides]
+        outcomes = [{"error": _death(ended.returncode, ended.stderr.decode(errors="replace"))} for _ in sides]
     return outcomes if only is None else [outcomes[0] if side == only else {} for side in range(len(job["sides"]))]
 
 

@@ -1,6 +1,6 @@
 """``python -m lakeopt.engines.duckdb.query_run``: run one query as a job says, in a process of its own.
 
-The job is JSON on standard input, the outcome JSON on standard output; see :mod:`lakeopt.engines.duckdb.query`.
+The job is pickled on standard input, the outcome JSON on standard output; see :mod:`lakeopt.engines.duckdb.query`.
 A process of its own starts with empty caches, and takes only itself down when a query takes all memory.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from lakeopt.engines.duckdb.connection import connect
+from lakeopt.engines.duckdb.remote_files import RemotePath, remote_among, serve
 from lakeopt.engines.duckdb.view import create_views
 
 Job = Mapping[str, Any]
@@ -27,6 +29,8 @@ Job = Mapping[str, Any]
 def drop_from_page_cache(paths: Sequence[str]) -> None:
     """Ask the kernel to forget the pages of files. They are written out first: dirty pages would stay."""
     for path in paths:
+        if isinstance(path, RemotePath):
+            continue  # what a store holds in its memory is not ours to drop
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -50,11 +54,9 @@ def hot(job: Job) -> list[dict[str, Any]]:
         _guarded(_first_run, job, side, connection) for side, connection in zip(job["sides"], connections, strict=True)
     ]
     for _ in range(job["runs"]):
-        for outcome, connection in zip(outcomes, connections, strict=True):
+        for outcome, side, connection in zip(outcomes, job["sides"], connections, strict=True):
             if "error" not in outcome:
-                started = time.perf_counter()
-                _rows(connection, job["sql"])
-                outcome["seconds"].append(time.perf_counter() - started)
+                outcome.update(_guarded(_hot_side, job, side, connection, outcome["seconds"]))
     for connection in connections:
         connection.close()
     return outcomes
@@ -84,42 +86,64 @@ def _connect(job: Job) -> duckdb.DuckDBPyConnection:
     return connect(memory_bytes=job["memory_bytes"], threads=job["threads"], temp_dir=job["temp_dir"], keep_order=True)
 
 
+def _bind(job: Job, spelt: Job, connection: duckdb.DuckDBPyConnection) -> None:
+    """Let queries read a side: deleted rows are found, and the rest is there under the names of the table."""
+    _find_deleted(spelt, connection)
+    create_views(connection, spelt["rows"], job["names"])
+
+
+def _find_deleted(spelt: Job, connection: duckdb.DuckDBPyConnection) -> None:
+    for step in spelt["steps"]:
+        step.run(connection)
+
+
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     return connection.sql(sql).to_arrow_table()
 
 
 def _cold_side(job: Job, side: Job) -> dict[str, Any]:
     with closing(_connect(job)) as connection:
+        serve(connection, side["paths"])
         drop_from_page_cache(side["paths"])
         started = time.perf_counter()
-        create_views(connection, side["rows"], job["names"])
+        _bind(job, side, connection)
         _rows(connection, job["sql"])
         return {"seconds": [time.perf_counter() - started]}
 
 
 def _first_run(job: Job, side: Job, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    create_views(connection, side["rows"], job["names"])
+    serve(connection, side["paths"])
+    _bind(job, side, connection)
     answer = _rows(connection, job["sql"])
     with pa.OSFile(side["answer"], "wb") as sink, pa.ipc.new_file(sink, answer.schema) as writer:
         writer.write_table(answer)
     return {"seconds": [], "rows": answer.num_rows}
 
 
-def _count_side(job: Job, side: Job) -> dict[str, Any]:
-    from lakeopt.engines._counting_reads import CountingFileSystem, scanned  # not needed, and not paid for, elsewhere
+def _hot_side(job: Job, side: Job, connection: duckdb.DuckDBPyConnection, before: list[float]) -> dict[str, Any]:
+    started = time.perf_counter()
+    _find_deleted(side, connection)
+    _rows(connection, job["sql"])
+    return {"seconds": [*before, time.perf_counter() - started]}
 
-    filesystem = CountingFileSystem()
+
+def _count_side(job: Job, side: Job) -> dict[str, Any]:
+    from lakeopt.engines._counting_reads import CountingFileSystem  # not needed, and not paid for, elsewhere
+
+    remote = {name: (path.filesystem, path.path) for name, path in remote_among(side["paths"]).items()}
+    filesystem = CountingFileSystem(remote)
     with closing(_connect(job)) as connection:
         connection.register_filesystem(filesystem)
-        create_views(connection, side["counted"], job["names"])
+        _bind(job, side["counted"], connection)
         bound = len(filesystem.reads)
+        _find_deleted(side["counted"], connection)
         _rows(connection, job["sql"])
-    return {"scanned": asdict(scanned(filesystem.reads[bound:]))}
+    return {"scanned": asdict(filesystem.scanned(filesystem.reads[bound:]))}
 
 
 def main() -> None:
     """Read the job, write the outcome."""
-    job = json.load(sys.stdin)
+    job = pickle.load(sys.stdin.buffer)
     json.dump(MODES[job["mode"]](job), sys.stdout)
 
 

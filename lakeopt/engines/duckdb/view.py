@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import duckdb
 import pyarrow as pa
 
+from lakeopt.engines.duckdb.deletes import DELETED
 from lakeopt.engines.duckdb.physical import PhysicalGroup, Stored
 from lakeopt.engines.duckdb.projection import query
 from lakeopt.engines.duckdb.sql_types import sql_type
@@ -23,8 +23,8 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def select(scan: Scan, groups: Sequence[PhysicalGroup], *, path: Callable[[str], str] = str) -> str:
-    """SELECT of a scan's rows, columns by name; ``path`` respells the path of each file.
+def select(scan: Scan, groups: Sequence[PhysicalGroup], *, deleted: bool = False) -> str:
+    """SELECT of a scan's rows, columns by name; with ``deleted`` without those of the table of deleted places.
 
     :raises Refused: a type that DuckDB does not carry.
     """
@@ -32,12 +32,12 @@ def select(scan: Scan, groups: Sequence[PhysicalGroup], *, path: Callable[[str],
         columns = (f"CAST(NULL AS {sql_type(field.type, field.name)}) AS c{i}" for i, field in enumerate(scan.schema))
         rows = f"SELECT {', '.join(columns)} WHERE false"
     else:
-        respelt = [replace(group, paths=tuple(map(path, group.paths))) for group in groups]
-        rows = query(scan.schema, respelt, scan.defaults)
+        rows = query(scan.schema, groups, scan.defaults, arrival=deleted)
     terms = (
         f"{_named(field, f'c{position}', groups)} AS {quoted(field.name)}" for position, field in enumerate(scan.schema)
     )
-    return f"SELECT {', '.join(terms)} FROM ({rows})"
+    without = f" AS placed ANTI JOIN {DELETED} USING (arrival)" if groups and deleted else ""
+    return f"SELECT {', '.join(terms)} FROM ({rows}){without}"
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, rows: str, names: Sequence[Sequence[str]]) -> None:
