@@ -16,7 +16,7 @@ GO_FITS := command -v go >/dev/null && go version | awk '{split(substr($$3, 3), 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test soak bench bench-quick notebooks docs services clean
+.PHONY: help setup demo check check-types check-imports check-tests test soak bench bench-quick notebooks docs services clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,9 +46,17 @@ demo: $(VENV)/.demo ## the whole loop on real data: inspect, profile, recommend,
 check: $(VENV)/.test ## format, lint, types, import contracts, quick tests (under two minutes)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory -j3 --output-sync=line check-types check-imports check-tests
+
+check-types:
 	$(BIN)/mypy
+
+check-imports:
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 -q -m 'not slow and not fault and not service' -p no:cacheprovider
+
+check-tests:
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m 'not slow and not fault and not service' \
+	  --hypothesis-profile check --deselect tests/test_house.py::test_imports_run_one_way -p no:cacheprovider
 
 $(MOTO)/.done: constraints-moto.txt
 	$(PYTHON) -m venv $(MOTO)

@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file; this lets them import `lake`
@@ -14,6 +15,23 @@ from lake import Lake
 from servers.fixtures import hive, moto, postgres, rest, rest_on_s3, s3
 
 __all__ = ["hive", "moto", "postgres", "rest", "rest_on_s3", "s3"]
+
+
+#: Examples of each property in `make check` (``--hypothesis-profile check``); `make test` tries as many as it asks for.
+FEW = 10
+hypothesis.settings.register_profile("check", max_examples=FEW)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With the profile ``check``, properties that ask for more than ``FEW`` get ``FEW``: a profile alone does not."""
+    if config.getoption("--hypothesis-profile", None) != "check":
+        return
+    for item in items:
+        test = getattr(item, "obj", None)
+        test = getattr(test, "__func__", test)
+        asked = getattr(test, "_hypothesis_internal_use_settings", None)
+        if asked is not None and asked.max_examples > FEW:
+            test._hypothesis_internal_use_settings = hypothesis.settings(asked, max_examples=FEW)
 
 
 def pytest_configure() -> None:
