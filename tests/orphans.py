@@ -37,16 +37,20 @@ def plant(table: Table, name: str, content: bytes = b"nobody needs this", days: 
     return path
 
 
-def reached(table: Table) -> set[Path]:
-    """What the table reaches, by pyiceberg's own readers: the oracle."""
-    metadata = table.metadata
+def reached(table: Table, named: dict[str, set[str]] | None = None) -> set[Path]:
+    """What the table reaches, by pyiceberg's own readers: the oracle. ``named`` remembers what was read before."""
+    metadata, named = table.metadata, {} if named is None else named
     found = {table.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
     found |= {one.statistics_path for one in (*metadata.statistics, *metadata.partition_statistics)}
     for snapshot in metadata.snapshots:
-        found.add(snapshot.manifest_list)
-        for manifest in snapshot.manifests(table.io):
-            found.add(manifest.manifest_path)
-            found |= {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(table.io)}
+        if snapshot.manifest_list not in named:
+            manifests = {manifest.manifest_path: manifest for manifest in snapshot.manifests(table.io)}
+            named[snapshot.manifest_list] = set(manifests)
+            for path in manifests.keys() - named.keys():
+                entries = manifests[path].fetch_manifest_entry(table.io)
+                named[path] = {entry.data_file.file_path for entry in entries}
+        found |= {snapshot.manifest_list, *named[snapshot.manifest_list]}
+        found.update(*(named[path] for path in named[snapshot.manifest_list]))
     return {local(location) for location in found}
 
 

@@ -14,9 +14,9 @@ from pyiceberg.manifest import DataFile, DataFileContent, ManifestEntry
 from pyiceberg.table import Table
 
 
-def entries_of(table: Table, ref: str = "main") -> list[ManifestEntry]:
-    """Live entries, of data and delete files, at the head of a branch or at a tag."""
-    snapshot = table.snapshot_by_name(ref)
+def entries_of(table: Table, ref: str | int = "main") -> list[ManifestEntry]:
+    """Live entries, of data and delete files, at the head of a branch, at a tag or of a snapshot."""
+    snapshot = table.snapshot_by_id(ref) if isinstance(ref, int) else table.snapshot_by_name(ref)
     manifests = snapshot.manifests(table.io) if snapshot else ()
     return [entry for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io)]
 
@@ -34,8 +34,8 @@ class LiveRow(NamedTuple):
     values: dict[int, Any]
 
 
-def live_rows(table: Table, ref: str = "main") -> list[LiveRow]:
-    """All rows at the head of a branch or at a tag, and where they lie."""
+def live_rows(table: Table, ref: str | int = "main") -> list[LiveRow]:
+    """All rows at the head of a branch, at a tag or of a snapshot, and where they lie."""
     everywhere = specs_without_parts(table)
     entries = entries_of(table, ref)
     deletes = [_Delete(table, entry) for entry in entries if entry.data_file.content != DataFileContent.DATA]
