@@ -143,3 +143,24 @@ def test_migrated_files_without_field_ids_are_rewritten_with_their_deletes(
     assert sorted(read_rows(table), key=lambda row: row["id"]) == expected  # this reader knows columns by id alone
     assert sorted(table.scan().to_arrow().to_pylist(), key=lambda row: row["id"]) == expected
     assert (tmp_path / "0.parquet").exists()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_delete_file_does_not_have_a_sorted_partition_written_anew(lake: Lake, engine: str) -> None:
+    """Ten files in order, one of them under deletes: that one alone is rewritten, and all ten are in order after it."""
+    table = lake.create("db.t", SCHEMA, sort=["id"])
+    for start in range(0, 100, 10):
+        order = table.metadata.default_sort_order_id
+        table = lake.land(table, lake.data_file(table, rows(start, 10), sort_order_id=order))
+    target = max(file.file_size_in_bytes for file in live_files(table))
+    choices = {"strategy": "sort", "sort_by": [SortField("id")], "target_file_bytes": target, "engine": engine}
+    assert lakeopt.plan("lake.db.t", **choices).groups == ()
+    before = {file.file_path for file in live_files(table)}
+    fifth = next(file for file in live_files(table) if b"\x32" in file.lower_bounds[1][:1])
+    lake.land(table, lake.position_deletes(table, {fifth.file_path: [0, 9]}, like=fifth))
+    result = lakeopt.rewrite("lake.db.t", **choices)
+    assert (result.rewritten_data_files_count, result.removed_delete_files_count) == (1, 1)
+    after = lake.load("db.t")
+    assert before - {file.file_path for file in live_files(after)} == {fifth.file_path}
+    assert (read_ids(after), deletes_of(after)) == (sorted(set(range(100)) - {50, 59}), [])
+    assert lakeopt.plan("lake.db.t", **choices).groups == ()

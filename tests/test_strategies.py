@@ -94,6 +94,37 @@ def test_every_file_under_deletes_is_rewritten(name: str, data: st.DataObject) -
     assert rewritten >= {row for row, paths in enumerate(deletes) if paths}
 
 
+@given(
+    count=st.integers(1, 40),
+    under=st.sets(st.integers(0, 39), max_size=10),
+    left=st.floats(0, 1),
+    parts=st.integers(0, 2),
+)
+def test_few_files_under_deletes_are_sorted_alone_and_a_second_run_finds_nothing(
+    count: int, under: set[int], left: float, parts: int
+) -> None:
+    """Whatever the deletes leave of a file, and in how many files it comes back: 0, 1 or 2."""
+    deletes = [["d"] if row in under else [] for row in range(count)]
+    sizes = [990] * count
+    choice = strategy("sort").choose(state(sizes, deletes=deletes), target_file_bytes=TARGET, max_group_bytes=5000)
+    if not under & set(range(count)):
+        assert choice.groups == ()
+    elif choice.groups == (tuple(range(count)),):
+        assert count < 15 or len(under) * 8 > count
+    else:
+        assert choice.groups == tuple((row,) for row in sorted(under) if row < count)
+        kept = [990 for row in range(count) if row not in under]
+        after = state(kept + [round(990 * left / max(parts, 1))] * parts * len(choice.groups))
+        again = strategy("sort").choose(after, target_file_bytes=TARGET, max_group_bytes=5000)
+        assert again.groups == ()
+
+
+def test_files_under_deletes_are_sorted_with_all_where_bounds_do_not_tell_the_order() -> None:
+    one = state([990] * 20, deletes=[["d"]] + [[]] * 19, excess=[0] * 19 + [-1])
+    choice = strategy("sort").choose(one, target_file_bytes=TARGET, max_group_bytes=5000)
+    assert choice.groups == (tuple(range(20)),)
+
+
 def test_bin_pack_leaves_large_files_without_deletes_alone() -> None:
     one = state([1000, 1000, 100], deletes=[[], ["d"], []])
     choice = strategy("bin-pack").choose(one, target_file_bytes=TARGET, max_group_bytes=5000)

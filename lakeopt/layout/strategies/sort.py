@@ -9,7 +9,10 @@ from lakeopt.model.plan import Layout, SortField
 
 
 class Sort:
-    """Rewrites a whole partition unless it lies in exactly this order, in files of the right size without deletes."""
+    """Rewrites a whole partition unless it lies in exactly this order, in files of the right size.
+
+    Of one that does, files under deletes are rewritten: alone where they are few, else with all others.
+    """
 
     name = "sort"
     summary = "order rows by --sort-by, across files"
@@ -25,22 +28,38 @@ class Sort:
         return Layout(self.name, columns)
 
     def choose(self, partition: PartitionState, *, target_file_bytes: int, max_group_bytes: int) -> Choice:
-        """All files of the partition as one group, or none.
+        """All files of the partition as one group, or none; in a partition in order, few files under deletes alone.
 
-        ``max_group_bytes`` does not split a sort: two groups of one partition would overlap for ever.
+        ``max_group_bytes`` does not split a sort: two groups of one partition would overlap for ever. A file that is
+        written anew by itself stays within its own bounds, though, so that what lies in order does so afterwards.
         """
         files = partition.files
         sizes = files["file_size_in_bytes"].to_pylist()
         if not sizes:
             return Choice((), "no data files")
-        deleted = any(under_deletes(files))
-        if not deleted and self._is_in_order(partition) and is_well_sized(sizes, target_file_bytes):
-            return Choice((), "already in this order, in files of the right size")
+        deleted = [row for row, under in enumerate(under_deletes(files)) if under]
+        if self._is_in_order(partition) and is_well_sized(sizes, target_file_bytes):
+            if not deleted:
+                return Choice((), "already in this order, in files of the right size")
+            if self._may_be_alone(partition, deleted, sizes, target_file_bytes):
+                return Choice(tuple((row,) for row in deleted), "")
         return Choice((tuple(range(len(sizes))),), "")
 
     def companions(self, partition: PartitionState, *, target_file_bytes: int) -> tuple[int, ...]:
         """All files: what comes in may lie anywhere among their keys."""
         return tuple(range(partition.files.num_rows))
+
+    @staticmethod
+    def _may_be_alone(partition: PartitionState, rows: list[int], sizes: list[int], target_file_bytes: int) -> bool:
+        """Whether these files can be written anew one by one, and a second run will find nothing.
+
+        That is so where bounds tell the order, whatever snapshot a file is of, and where the sizes will be right
+        even if nothing is left of these files' bytes, or each becomes two: they are about a seventh of all at most.
+        """
+        if any(depth < 0 for depth in partition.excess_depth):
+            return False
+        others = set(range(len(sizes))) - set(rows)
+        return is_well_sized([sizes[row] for row in others] + [0] * (2 * len(rows)), target_file_bytes)
 
     @staticmethod
     def _is_in_order(partition: PartitionState) -> bool:
