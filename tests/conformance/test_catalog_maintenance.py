@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from lake import Lake, flights
 from pyarrow import fs
@@ -130,3 +131,26 @@ def test_a_rewrite_is_rolled_back_until_something_builds_on_it(place: Lake, tabl
     assert rows(place, table) == before
     place.append(table, flights(7, 100))
     assert sum(rows(place, table).values()) == 700
+
+
+def test_a_rewrite_applies_deletes_of_both_kinds_and_leaves_none_behind(place: Lake, table: Table) -> None:
+    first, second, third = sorted(place.files(table), key=lambda file: file.file_path)
+    gone = {first.file_path: [0, 99], second.file_path: list(range(50))}
+    place.land(table, place.position_deletes(table, gone, like=first))
+    table = place.load(table.name())
+    carrier = table.scan().to_arrow()["carrier"][0].as_py()
+    keys = pa.table({"carrier": [carrier]})
+    expected = Counter(str(row) for row in table.scan().to_arrow().to_pylist() if row["carrier"] != carrier)
+    table = place.land(table, place.equality_deletes(table, keys, like=third))
+    with pytest.raises(ValueError, match="equality deletes"):
+        rows(place, table)  # pyiceberg itself does not read them, so what it reads afterwards has none
+    result = lakeopt.rewrite(name_of(table), strategy="sort", sort_by=KEY)
+    assert result.removed_delete_files_count == 2
+    assert result.verification is not None
+    assert result.verification.matched
+    assert 0 < sum(expected.values()) < 548
+    assert rows(place, table) == expected
+    lakeopt.expire_snapshots(name_of(table), older_than="0s", retain_last=1)
+    lakeopt.sweep(name_of(table), grace=0, no_concurrent_writers=True)
+    assert not [name for name in files_below(table) if name.endswith("-deletes.parquet")]
+    assert rows(place, table) == expected
