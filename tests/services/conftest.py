@@ -70,3 +70,14 @@ def spark_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, 
         yield session, folder
     finally:
         session.stop()
+
+
+@pytest.fixture
+def spark(spark_lake: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The session, with the same catalog configured for pyiceberg."""
+    session, folder = spark_lake
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__TYPE", "sql")
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__URI", f"sqlite:///{folder}/catalog.db")
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__WAREHOUSE", f"file://{folder}/warehouse")
+    session.sql("CREATE NAMESPACE IF NOT EXISTS lake.n")
+    return session

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import lakeopt
-from lakeopt.errors import Refused
 from lakeopt.model.plan import SortField
 
 pytestmark = [pytest.mark.service("Spark"), pytest.mark.slow]
-
-
-@pytest.fixture
-def spark(spark_lake: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The session, with the same catalog configured for pyiceberg."""
-    session, folder = spark_lake
-    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__TYPE", "sql")
-    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__URI", f"sqlite:///{folder}/catalog.db")
-    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__WAREHOUSE", f"file://{folder}/warehouse")
-    session.sql("CREATE NAMESPACE IF NOT EXISTS lake.n")
-    return session
 
 
 def rows(spark: Any, table: str) -> Counter[Any]:
@@ -46,8 +33,7 @@ COLUMNS = "(id BIGINT, k INT, name STRING, at TIMESTAMP, amount DECIMAL(9, 2))"
 KEY = (SortField("k"), SortField("id"))
 
 
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("partition", ["", "PARTITIONED BY (days(at), bucket(3, name))"])
+@pytest.mark.parametrize(("version", "partition"), [(1, "PARTITIONED BY (days(at), bucket(3, name))"), (2, "")])
 def test_v1_and_v2_tables_keep_their_rows(spark: Any, version: int, partition: str) -> None:
     name = f"t{version}_{len(partition)}"
     spark.sql(
@@ -66,34 +52,6 @@ def test_v1_and_v2_tables_keep_their_rows(spark: Any, version: int, partition: s
     spark.sql(f"INSERT INTO lake.n.{name} VALUES (-1, 1, 'after', timestamp '2026-02-02 00:00:00', 1.0)")
     spark.sql(f"DELETE FROM lake.n.{name} WHERE k = 10")
     assert sum(rows(spark, name).values()) == sum(before.values()) + 1 - ten
-
-
-def test_v1_spec_with_a_dropped_field_is_rewritten_in_its_own_spec(spark: Any) -> None:
-    """A v1 table keeps a dropped partition field as a void transform."""
-    spark.sql(
-        f"CREATE TABLE lake.n.void {COLUMNS} USING iceberg PARTITIONED BY (k, name) "
-        "TBLPROPERTIES ('format-version'='1')"
-    )
-    fill(spark, "void", parts=2)
-    spark.sql("ALTER TABLE lake.n.void DROP PARTITION FIELD k")
-    fill(spark, "void", parts=2)
-    before = rows(spark, "void")
-    lakeopt.rewrite("lake.n.void", sort_by=(SortField("id"),), memory_bytes=4 * 10**9)
-    assert rows(spark, "void") == before
-    assert spark.sql("SELECT count(*) FROM lake.n.void WHERE name = 'name-3'").collect()[0][0] == sum(
-        count for row, count in before.items() if row.name == "name-3"
-    )
-
-
-def test_v3_is_read_and_refused_for_writing(spark: Any) -> None:
-    spark.sql(f"CREATE TABLE lake.n.v3 {COLUMNS} USING iceberg TBLPROPERTIES ('format-version'='3')")
-    fill(spark, "v3", parts=2)
-    health = lakeopt.inspect("lake.n.v3")
-    assert health.format_version == 3
-    assert health.record_count == 2000
-    assert lakeopt.profile("lake.n.v3").record_count == 2000
-    with pytest.raises(Refused, match="3"):
-        lakeopt.rewrite("lake.n.v3", sort_by=KEY)
 
 
 @pytest.mark.parametrize("granularity", ["file", "partition"])
