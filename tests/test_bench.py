@@ -130,6 +130,7 @@ def test_conditions_are_those_of_this_machine(two_snapshots: tuple[str, str]) ->
     assert (report.settings["runs"], report.settings["threads"], report.settings["memory_bytes"]) == (1, 1, 10**9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["value", "missing", "extra"])
 def test_answers_that_differ_are_told(lake: Lake, change: str) -> None:
     rows = sales()
@@ -193,6 +194,7 @@ def test_what_cannot_be_benched_is_refused(lake: Lake, tmp_path: Path) -> None:
         bench("lake.shop.sales", queries=QUERIES, before="main", runs=1)
 
 
+@pytest.mark.slow
 def test_the_default_sides_are_those_of_the_last_rewrite(lake: Lake) -> None:
     landed = head(land(lake, sales()))
     result = rewrite("lake.shop.sales", strategy="sort", sort_by=[SortField("key")])

@@ -257,6 +257,7 @@ MENDED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", MENDED)
 def test_the_command_mends_what_was_found(lake: Lake, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     CASES[code][0](lake, monkeypatch)

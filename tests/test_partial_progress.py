@@ -71,6 +71,7 @@ def test_each_partition_is_a_commit(lake: Lake, table: Table) -> None:
     assert len(again.skipped) == 1
 
 
+@pytest.mark.slow
 def test_the_sum_of_the_proofs_is_the_proof_of_the_whole(lake: Lake, table: Table) -> None:
     parts = lakeopt.apply(plan(), memory_bytes=MEMORY)
     whole = lakeopt.rewrite("lake.db.flights", sort_by=(SortField("flight"),), memory_bytes=MEMORY)
@@ -83,6 +84,7 @@ def test_an_old_plan_without_the_field_is_one_commit(lake: Lake, table: Table) -
     assert len(lakeopt.apply(from_json(RewritePlan, json.dumps(saved)), memory_bytes=MEMORY).snapshot_ids) == 1
 
 
+@pytest.mark.slow
 def test_a_group_in_conflict_keeps_no_other(lake: Lake, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
     decided = plan()
     lake.load("db.flights").delete("origin = 'JFK' and dest = 'D01'")
@@ -165,6 +167,7 @@ def rows_of(day: int, count: int) -> Counter[str]:
     return Counter(json.dumps(row, default=str) for row in flights(day, count).to_pylist())
 
 
+@pytest.mark.slow
 def test_what_was_rolled_back_is_done_again(lake: Lake, table: Table) -> None:
     before, base = rows(table), table.current_snapshot()
     assert base is not None
