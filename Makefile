@@ -95,7 +95,7 @@ test: services ## all tests, with every real service whose tool this machine has
 	$(BIN)/python -m pytest -p no:cacheprovider
 
 soak: services ## every fault test in full; writes its result file under benchmarks/results/
-	LAKEOPT_SOAK=1 $(BIN)/python -m pytest -m fault -p no:cacheprovider
+	LAKEOPT_SOAK=1 $(BIN)/python -m pytest -m fault --timeout 3600 -p no:cacheprovider
 
 bench: $(VENV)/.test ## the benchmark table of the README (about an hour; wants a quiet machine)
 	$(BIN)/python -m benchmarks.run
