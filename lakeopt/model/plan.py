@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from lakeopt.errors import UsageError
@@ -119,7 +119,6 @@ class RewritePlan(Document):
     groups: tuple[FileGroup, ...]
     skipped: tuple[SkippedGroup, ...]
     estimate: RewriteEstimate
-    catalog_properties: Mapping[str, str] = field(default_factory=dict)
     partial_progress: bool = False
 
     def require_consistent(self) -> None:
