@@ -9,23 +9,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
+from faults.kills import Kills
 from lake import Lake, flights
 from pyiceberg.table import Table
 
-COMMAND = [
-    sys.executable,
-    "-m",
-    "lakeopt",
-    "rewrite",
-    "lake.db.flights",
-    "--sort-by",
-    "dest,carrier",
-    "--yes",
-    "--quiet",
-]
+REWRITE = ["rewrite", "lake.db.flights", "--sort-by", "dest,carrier", "--yes", "--quiet"]
+COMMAND = [sys.executable, "-m", "lakeopt", *REWRITE]
 ROUNDS = 50 if os.environ.get("LAKEOPT_SOAK") else 5
 
 
@@ -38,25 +29,17 @@ def rewrite(**more: object) -> subprocess.Popen[str]:
 
 
 @pytest.mark.fault
-def test_table_survives_kill_at_any_instant(lake: Lake, record_property: Callable[[str, object], None]) -> None:
-    record_property("kills", ROUNDS)
+def test_table_survives_kill_at_any_instant(lake: Lake, request: pytest.FixtureRequest) -> None:
+    kills = Kills(request, lake.warehouse / "_lakeopt", wanted=ROUNDS, seed=20261124)
     table = lake.flights(days=8, rows_per_day=8000)
-    began = time.monotonic()
-    done = rewrite()
-    assert done.wait() == 0, done.stderr and done.stderr.read()
-    length = time.monotonic() - began
-    chance = random.Random(20261124)
-    for round_number in range(ROUNDS):
-        table = lake.append(table, flights(100 + round_number, 500))
+    kills.finish(REWRITE)
+    for number in kills.rounds():
+        table = lake.append(table, flights(100 + number, 500))
         before = rows(table)
-        process = rewrite()
-        time.sleep(chance.uniform(0, length * 1.1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert rows(lake.load("db.flights")) == before, f"round {round_number}"
-        done = rewrite()
-        assert done.wait() == 0, done.stderr and done.stderr.read()
-        assert rows(lake.load("db.flights")) == before, f"round {round_number}, completed"
+        kills.kill(REWRITE)
+        assert rows(lake.load("db.flights")) == before, f"round {number}"
+        kills.finish(REWRITE)
+        assert rows(lake.load("db.flights")) == before, f"round {number}, completed"
 
 
 @pytest.mark.fault

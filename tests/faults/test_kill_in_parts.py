@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faults.kills import Kills
 from lake import Lake, flights
 from pyiceberg.table import Table
 
@@ -22,16 +18,11 @@ from lakeopt.tables.open import open_table
 from lakeopt.workflows.marks import marked
 
 ROUNDS = 40 if os.environ.get("LAKEOPT_SOAK") else 4
-COMMAND = [sys.executable, "-m", "lakeopt", "rewrite", "lake.db.flights", "--sort-by", "dest,carrier"]
+COMMAND = ["rewrite", "lake.db.flights", "--sort-by", "dest,carrier", "--partial-progress", "--yes", "--json"]
 
 
 def rows(table: Table) -> Counter[tuple[object, ...]]:
     return Counter(zip(*table.scan().to_arrow().to_pydict().values(), strict=True))
-
-
-def rewrite() -> subprocess.Popen[str]:
-    command = [*COMMAND, "--partial-progress", "--yes", "--json"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def reached(table: Table) -> set[str]:
@@ -78,32 +69,23 @@ def open_runs(lake: Lake) -> list[Path]:
 
 @pytest.mark.fault
 def test_table_and_files_survive_kill_at_any_instant(
-    lake: Lake, record_property: Callable[[str, object], None]
+    lake: Lake, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> None:
+    kills = Kills(request, lake.warehouse / "_lakeopt", wanted=ROUNDS, seed=20261124)
     table = lake.flights(days=4, rows_per_day=6000, partition=[("origin", "identity")])
-    began = time.monotonic()
-    done = rewrite()
-    assert done.communicate()[1] == ""
-    length = time.monotonic() - began
-    chance = random.Random(20261124)
+    kills.finish(COMMAND)
     killed_with: Counter[int] = Counter()
-    for round_number in range(ROUNDS):
+    for round_number in kills.rounds():
         table = lake.append(table, flights(100 + round_number, 1500))
         before, earlier = rows(table), len(table.snapshots())
-        process = rewrite()
-        time.sleep(chance.uniform(length * 0.2, length * 1.1))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        kills.kill(COMMAND)
         table = lake.load("db.flights")
         killed_with[len(table.snapshots()) - earlier] += 1
         assert rows(table) == before, f"round {round_number}"
-        done = rewrite()
-        _, said = done.communicate()
-        assert done.returncode == 0, said
+        kills.finish(COMMAND)
         table = lake.load("db.flights")
         assert rows(table) == before, f"round {round_number}, completed"
         assert unexplained(lake) == [], f"round {round_number}"
         assert open_runs(lake) == []
         assert list(lake.warehouse.rglob("_lakeopt/leases/*/*/*.json")) == []
-    record_property("kills", ROUNDS)
     record_property("kills after so many commits of the run", dict(sorted(killed_with.items())))

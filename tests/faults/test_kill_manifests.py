@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from faults.kills import Kills
 from lake import Lake, flights
 from manifest_words import manifests, says
 from pyiceberg.table import Table
@@ -29,7 +26,7 @@ from lakeopt.workflows.rewrite_manifests import plan_manifests, rewrite_manifest
 pytestmark = pytest.mark.fault
 
 ROUNDS = 40 if os.environ.get("LAKEOPT_SOAK") else 3
-COMMAND = [sys.executable, "-m", "lakeopt", "rewrite-manifests", "lake.db.flights", "--yes", "--quiet"]
+COMMAND = ["rewrite-manifests", "lake.db.flights", "--yes", "--quiet"]
 
 #: A writer that we overtook as often as it tries tries once more: its commit has definitely failed.
 AGAIN = """
@@ -43,40 +40,24 @@ def again(act):
 """
 
 
-def start() -> subprocess.Popen[str]:
-    return subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish() -> None:
-    done = start()
-    _, said = done.communicate(timeout=120)
-    assert done.returncode == 0, said
-
-
 def referenced(table: Table) -> set[str]:
     lists = {snapshot.manifest_list for snapshot in table.metadata.snapshots}
     return lists | {m.manifest_path for snapshot in table.metadata.snapshots for m in snapshot.manifests(table.io)}
 
 
-def test_killed_at_any_instant(lake: Lake, record_property: Callable[[str, object], None]) -> None:
-    record_property("kills", ROUNDS)
+def test_killed_at_any_instant(lake: Lake, request: pytest.FixtureRequest) -> None:
+    kills = Kills(request, lake.warehouse / "_lakeopt", wanted=ROUNDS, seed=20261124)
     table = lake.flights(days=12, rows_per_day=60, partition=[("origin", "identity"), ("carrier", "identity")])
     before = says(table)
-    began = time.monotonic()
-    finish()
-    length = time.monotonic() - began
+    kills.finish(COMMAND)
     assert says(lake.load("db.flights")) == before
-    chance = random.Random(20261124)
-    for round_number in range(ROUNDS):
+    for round_number in kills.rounds():
         for day in range(3):
             table = lake.append(table, flights(100 + 3 * round_number + day, 60))
         before = says(table)
-        process = start()
-        time.sleep(chance.uniform(0.2, 1.1) * length)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kills.kill(COMMAND)
         assert says(lake.load("db.flights")) == before, f"round {round_number}"
-        finish()
+        kills.finish(COMMAND)
         table = lake.load("db.flights")
         assert says(table) == before, f"round {round_number}, completed"
         assert plan_manifests("lake.db.flights").groups == ()

@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults.kills import Kills
 from faults.second_process import SecondProcess
 from lake import Lake, flights
 from orphans import age, files, folder, local, plant, reached
@@ -24,7 +25,8 @@ from lakeopt.workflows import quarantine
 from lakeopt.workflows.remove_orphan_files import find_orphan_files, quarantine_orphan_files
 
 NAME = "lake.db.t"
-COMMAND = [sys.executable, "-m", "lakeopt", "remove-orphan-files", NAME, "--yes", "--json"]
+REMOVE = ["remove-orphan-files", NAME, "--yes", "--json"]
+COMMAND = [sys.executable, "-m", "lakeopt", *REMOVE]
 ROUNDS = 40 if os.environ.get("LAKEOPT_SOAK") else 3
 
 
@@ -138,29 +140,20 @@ def everywhere(place: Path, state: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.fault
-def test_kill_at_any_instant_loses_no_file(
-    lake: Lake, state: Path, record_property: Callable[[str, object], None]
-) -> None:
-    record_property("kills", ROUNDS)
+def test_kill_at_any_instant_loses_no_file(lake: Lake, state: Path, request: pytest.FixtureRequest) -> None:
+    kills = Kills(request, state, wanted=ROUNDS, seed=20261124)
     table = lake.append(lake.create("db.t", flights(0, 1).schema), flights(0, 100))
     for number in range(1200):
         plant(table, f"data/{number}.parquet", str(number).encode())
     age(folder(table))
     whole = files(folder(table))
-    chance = random.Random(20261124)
-    began = time.monotonic()
-    subprocess.run([*COMMAND, "--dry-run"], check=True, capture_output=True)
-    length = time.monotonic() - began
-    for number in range(ROUNDS):
-        process = subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(length * 0.5, length * 1.6))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    lakeopt.restore(NAME, json.loads(kills.finish(REMOVE))["plan_id"])
+    for number in kills.rounds():
+        kills.kill(REMOVE)
         assert everywhere(folder(table), state) == whole, f"round {number}"
         assert len(lake.load("db.t").scan().to_arrow()) == 100
         if number % 2:
-            done = subprocess.run(COMMAND, check=True, capture_output=True, text=True)
-            assert json.loads(done.stdout)["failed"] == []
+            assert json.loads(kills.finish(REMOVE))["failed"] == []
             assert everywhere(folder(table), state) == whole, f"round {number}, completed"
             assert find_orphan_files(NAME).orphans == ()
         for plan in sorted(path.name for path in state.glob("quarantine/*/*")):
