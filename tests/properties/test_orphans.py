@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakeopt.maintenance.remove_orphan_files import REACHABLE, Candidates, decide
@@ -27,6 +27,7 @@ def batches(listed: dict[str, tuple[int, str]], size: int) -> list[pa.Table]:
     return [pa.Table.from_pylist(entries[at : at + size], schema=SCHEMA) for at in range(0, len(entries), size)]
 
 
+@settings(deadline=None)
 @given(rows, st.lists(st.lists(name, max_size=8), max_size=6), st.integers(1, 7))
 def test_orphans_are_the_old_files_that_nothing_reaches(
     listed: dict[str, tuple[int, str]], reach: list[list[str]], size: int
@@ -39,6 +40,7 @@ def test_orphans_are_the_old_files_that_nothing_reaches(
     assert found.kept.counts[REACHABLE] == len(old) - len(wanted)
 
 
+@settings(deadline=None)
 @given(rows, st.lists(name, max_size=8), st.lists(name, max_size=8))
 def test_rules_only_ever_take_away(listed: dict[str, tuple[int, str]], kept: list[str], reach: list[str]) -> None:
     """In whatever order, every rule leaves a part of what was there, and none brings a file back."""
