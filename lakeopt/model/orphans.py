@@ -13,8 +13,6 @@ from lakeopt.model.serde import Document
 
 #: Parts of a path that name no file: empty, ``.`` and ``..``.
 _ODD_PART = re.compile(r"/\.{0,2}/")
-#: How far a store's clock may be ahead of ours.
-_SKEW = timedelta(hours=1)
 _PLAN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
 
 
@@ -96,10 +94,17 @@ class OrphanPlan(Document):
         inside = not any(_ODD_PART.search(f"/{file.path}/") for file in self.orphans)
         limit = datetime.fromisoformat(self.younger_than)
         old = all(datetime.fromisoformat(file.modified_at) < limit for file in self.orphans)
-        asked = limit <= datetime.fromisoformat(self.created_at) - timedelta(seconds=self.older_than_seconds) + _SKEW
         distinct = len({file.path for file in self.orphans}) == len(self.orphans)
-        if not (holds and inside and old and asked and distinct):
-            raise UsageError("the plan contradicts itself", hint="look for orphans again")
+        if not (holds and inside and old and distinct):
+            raise _contradiction()
+
+    def require_age(self, store_time: datetime) -> None:
+        """Refuse a plan whose ``younger_than`` is nearer to now than ``older_than_seconds``, by the store's own clock.
+
+        :raises UsageError: it contradicts itself.
+        """
+        if datetime.fromisoformat(self.younger_than) > store_time - timedelta(seconds=self.older_than_seconds):
+            raise _contradiction()
 
 
 @dataclass(frozen=True)
@@ -159,3 +164,7 @@ class RestoreResult(Document):
     kept: tuple[KeptFile, ...]
     failed: tuple[FailedFile, ...]
     elapsed_seconds: float
+
+
+def _contradiction() -> UsageError:
+    return UsageError("the plan contradicts itself", hint="look for orphans again")

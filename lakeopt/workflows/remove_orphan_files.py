@@ -119,6 +119,7 @@ def quarantine_orphan_files(
     run = _Run(plan, table, folder, Reach(table, folder), settings)
     if not plan.orphans:
         return run.result(time.perf_counter() - started)
+    plan.require_age(_store_time(table, folder, state_location(table, settings)))
     neighbours.refuse_neighbours(run.reach.table.iceberg)
     log = journal.start(table, dataclasses.replace(plan, orphans=(), kept=()), "remove-orphan-files", settings)
     try:

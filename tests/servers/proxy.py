@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -16,12 +19,17 @@ Rule = Callable[[str, str], str | None]
 
 
 class Proxy:
-    """Listens on a free port; ``uri`` is its address. Without a rule everything passes."""
+    """Listens on a free port; ``uri`` is its address. Without a rule everything passes.
+
+    ``skew`` is how far ahead (behind, if negative) the service's clock seems to be by the times that it says of
+    objects. ``Date`` stays: a client sets its own clock by that, and the service would refuse what it then signs.
+    """
 
     def __init__(self, target: str) -> None:
         host = urlsplit(target)
         assert host.hostname is not None
         self.rule: Rule = lambda method, path: None
+        self.skew = timedelta()
         self.seen: list[tuple[str, str, str | None]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, host.hostname, host.port or 80))
         self._server.daemon_threads = True
@@ -70,6 +78,10 @@ def _handler(proxy: Proxy, host: str, port: int) -> type[BaseHTTPRequestHandler]
                 return None
             length = response.getheader("Content-Length") or str(len(content))
             kept = [(k, v) for k, v in response.getheaders() if k.lower() not in _OWN]
+            if proxy.skew:
+                kept = [(k, _later(v, proxy.skew) if k.lower() == "last-modified" else v) for k, v in kept]
+                content = _TIME.sub(lambda found: _later_in_list(found, proxy.skew), content)
+                length = str(len(content)) if content else length
             if fate == "half":
                 self.close_connection, content = True, content[: len(content) // 2]
             return self._answer(response.status, kept, content, length)
@@ -109,3 +121,13 @@ def _handler(proxy: Proxy, host: str, port: int) -> type[BaseHTTPRequestHandler]
 
 
 _OWN = {"content-length", "transfer-encoding", "connection"}
+_TIME = re.compile(rb"(?<=<LastModified>)[^<]+")
+
+
+def _later(moment: str, skew: timedelta) -> str:
+    return format_datetime(parsedate_to_datetime(moment) + skew, usegmt=True)
+
+
+def _later_in_list(found: re.Match[bytes], skew: timedelta) -> bytes:
+    moment = datetime.fromisoformat(found[0].decode()) + skew
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
