@@ -236,6 +236,37 @@ def test_a_plan_edited_to_move_without_saying_so_is_refused(lake: Lake) -> None:
     assert content(lake.load("db.t")) == before
 
 
+def test_a_v1_table_keeps_dropped_fields_as_void(lake: Lake) -> None:
+    table = lake.create("db.t", rows(0).schema, partition=[("n", "identity")], format_version=1)
+    table = lake.append(table, rows(0))
+    table = evolve(lake, table, ("t", "bucket[3]"))
+    assert len(table.spec().fields) == 2
+    before = content(table)
+    move()
+    table = lake.load("db.t")
+    assert content(table) == before
+    require_own_partitions(table)
+
+
+@pytest.mark.parametrize("spread", ["false", "true"])
+def test_the_journal_says_where_the_files_of_a_move_will_be(lake: Lake, spread: str) -> None:
+    """A later run finds by it what a killed one has left, in whatever partition."""
+    from lakeopt.config import load_settings
+    from lakeopt.tables.open import open_table
+    from lakeopt.workflows.group_run import written_files
+    from lakeopt.workflows.journal import runs
+
+    table = older(lake, ("t", "bucket[3]"))
+    with table.transaction() as change:
+        change.set_properties({"write.object-storage.enabled": spread})
+    result = move(partial_progress=True)
+    opened = open_table(NAME, load_settings())
+    (run,) = runs(opened, load_settings(), result.plan_id)
+    (event,) = run.of("staging")
+    found = {location for location, _ in written_files(opened, event["folder"], event["prefix"])}
+    assert found == {file.file_path for file in live_files(lake.load("db.t"))}
+
+
 # Deletes. Spec 0 is by ``n``, spec 1 by buckets of ``id``; ids 0 … 119 are of spec 0, 1000 … 1009 of spec 1.
 
 

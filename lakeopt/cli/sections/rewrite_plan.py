@@ -18,6 +18,8 @@ def sections(value: RewritePlan) -> Iterator[Section]:
     after = f"{counted(value.estimate.files_after, 'file')} of {size(value.target_file_bytes)} at most"
     if value.estimate.bytes_after is not None:
         after += f", about {size(value.estimate.bytes_after)}"
+    if any(group.from_spec_ids for group in value.groups):
+        after += "; where rows move to another partition spec, at least one for each partition"
     files = sum(group.file_count for group in value.groups)
     rows = sum(group.record_count for group in value.groups)
     to_do: Cell | str = f"{counted(files, 'file')}, {size(value.estimate.bytes_to_read)}, {count(rows)} rows"
