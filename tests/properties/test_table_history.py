@@ -447,8 +447,7 @@ def _spelt(choices: Mapping[str, Any]) -> dict[str, Any]:
     return {**choices, "strategy": "sort" if key else "bin-pack", "sort_by": key}
 
 
-TestTableHistory = TableHistory.TestCase
-TestTableHistory.pytestmark = [pytest.mark.slow, pytest.mark.fault, pytest.mark.timeout(3600 if SOAK else 600)]
+TestTableHistory = pytest.mark.fault(pytest.mark.slow(TableHistory.TestCase))
 TestTableHistory.settings = settings(
     max_examples=150 if SOAK else 20,
     stateful_step_count=20 if SOAK else 12,
