@@ -53,6 +53,7 @@ def parquet_files(lake: Lake) -> set[str]:
     return {str(path) for path in lake.warehouse.rglob("*.parquet")}
 
 
+@pytest.mark.slow
 def test_each_partition_is_a_commit(lake: Lake, table: Table) -> None:
     before = rows(table)
     result = lakeopt.apply(plan(), memory_bytes=MEMORY)
@@ -105,6 +106,7 @@ def test_a_group_in_conflict_keeps_no_other(lake: Lake, table: Table, capsys: py
     assert json.loads(capsys.readouterr().out)["groups_failed"] == 1
 
 
+@pytest.mark.slow
 def test_a_conflict_that_comes_while_a_group_is_staged_removes_its_files(lake: Lake, table: Table) -> None:
     decided = plan()
     files: set[str] = set()
@@ -178,6 +180,7 @@ def test_what_was_rolled_back_is_done_again(lake: Lake, table: Table) -> None:
     assert rows(lake.load("db.flights")) == before
 
 
+@pytest.mark.slow
 def test_a_branch_is_rewritten_in_parts_and_main_stays(lake: Lake, table: Table) -> None:
     head = table.current_snapshot()
     assert head is not None

@@ -198,6 +198,7 @@ def test_the_same_seed_gives_the_same_recommendation(lake: Lake) -> None:
     assert (first.candidates, first.chosen, first.reason) == (second.candidates, second.chosen, second.reason)
 
 
+@pytest.mark.slow
 def test_many_columns(lake: Lake) -> None:
     """Only some columns of a very wide table are tried, all of them are counted."""
     draw = np.random.default_rng(3)

@@ -81,6 +81,7 @@ def test_many_threads_read_one_handle_each_at_its_own_place(tmp_path: Path) -> N
     assert handle.read(5) == b""
 
 
+@pytest.mark.slow
 def test_a_remote_group_is_staged_like_a_local_one(tmp_path: Path) -> None:
     names = ["plain.parquet", "a*b?[c].parquet", "ü %2F #1.parquet"]
     scan = scan_of(SCHEMA, [write(tmp_path / "in" / name, part(n * 40_000, 40_000)) for n, name in enumerate(names)])
