@@ -24,7 +24,7 @@ from lakeopt.engines._queries import QueryRun, RunSettings
 from lakeopt.engines.duckdb.connection import connect
 from lakeopt.engines.duckdb.deletes import Deletes, Step, read_deletes, steps
 from lakeopt.engines.duckdb.failures import interruptible
-from lakeopt.engines.duckdb.local_files import local_delete_paths, local_paths
+from lakeopt.engines.duckdb.paths import data_paths, delete_paths
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
 from lakeopt.engines.duckdb.remote_files import serve
 from lakeopt.engines.duckdb.view import select
@@ -63,13 +63,13 @@ class Prepared:
 @interruptible()
 def prepare(scan: Scan, settings: RunSettings) -> Prepared:
     """Read the footers of a snapshot once; see :class:`lakeopt.engines._queries.QueryEngine`."""
-    paths, delete_paths = local_paths(scan, remote=True), local_delete_paths(scan)
+    paths, removed = data_paths(scan), delete_paths(scan)
     with connect(
         memory_bytes=settings.memory_bytes, threads=1, temp_dir=settings.temp_dir, keep_order=True
     ) as connection:
-        serve(connection, [*paths.values(), *delete_paths.values()])
+        serve(connection, [*paths.values(), *removed.values()])
         groups = tuple(physical_groups(scan, paths, connection))
-        return Prepared(scan, groups, read_deletes(scan, groups, delete_paths, connection))
+        return Prepared(scan, groups, read_deletes(scan, groups, removed, connection))
 
 
 def measure(

@@ -18,8 +18,8 @@ from lakeopt.engines.duckdb.deletes import DELETED, find_deleted
 from lakeopt.engines.duckdb.enums import enumerate_strings, sample_of
 from lakeopt.engines.duckdb.failures import explain, interruptible
 from lakeopt.engines.duckdb.feed import BatchFeed, QueryFailed
-from lakeopt.engines.duckdb.local_files import local_delete_paths, local_paths
 from lakeopt.engines.duckdb.partition_terms import partition_terms
+from lakeopt.engines.duckdb.paths import data_paths, delete_paths
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
 from lakeopt.engines.duckdb.projection import order_by, query
 from lakeopt.engines.duckdb.remaining import remaining
@@ -38,11 +38,11 @@ OUTPUT_FACTOR = 1.2
 @interruptible()
 def stage(request: StageRequest) -> pa.Table:
     """Stage one group; see :meth:`lakeopt.engines.base.Engine.stage`."""
-    paths = local_paths(request.scan, remote=True)
+    paths = data_paths(request.scan)
     order_by(request.scan.schema, request.sort)
     if not paths:
         return staged_schema().empty_table()
-    deletes = local_delete_paths(request.scan)
+    deletes = delete_paths(request.scan)
     try:
         with _connect(request, LEAST_MEMORY_BYTES) as connection:
             serve(connection, paths.values())

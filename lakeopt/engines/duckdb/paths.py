@@ -7,21 +7,21 @@ from lakeopt.errors import DataFileError, Refused
 from lakeopt.model.scan import DATA, Scan
 
 
-def local_paths(scan: Scan, *, remote: bool = False) -> dict[str, str]:
-    """Local path of each data file; where ``remote`` is allowed, a :class:`RemotePath` of one that is remote.
+def data_paths(scan: Scan) -> dict[str, str]:
+    """Path of each data file; a :class:`RemotePath` of one that is remote.
 
-    :raises Refused: a file that this engine cannot read: remote where that is not allowed, or not Parquet.
+    :raises Refused: a file that this engine cannot read: not Parquet.
     """
     paths = {}
     for row in scan.files.select(["content", "file_path", "file_format"]).to_pylist():
         location = row["file_path"]
         if row["content"] != DATA or row["file_format"].upper() != "PARQUET":
             raise Refused(f"not a Parquet data file: {location}")
-        paths[location] = _path(scan, location, remote)
+        paths[location] = _path(scan, location)
     return paths
 
 
-def local_delete_paths(scan: Scan) -> dict[str, str]:
+def delete_paths(scan: Scan) -> dict[str, str]:
     """Path of each delete file that a data file of the scan names; a :class:`RemotePath` of one that is remote.
 
     :raises DataFileError: one is named that the scan does not hold.
@@ -39,16 +39,14 @@ def local_delete_paths(scan: Scan) -> dict[str, str]:
         if formats[location] != "PARQUET":
             kind = "deletion vectors" if formats[location] == "PUFFIN" else f"{formats[location]} delete files"
             raise Refused(f"{kind} are not applied here: {location}", hint="compact the deletes with another engine")
-        paths[location] = _path(scan, location, remote=True)
+        paths[location] = _path(scan, location)
     return paths
 
 
-def _path(scan: Scan, location: str, remote: bool) -> str:
+def _path(scan: Scan, location: str) -> str:
     from pyarrow import fs
 
     filesystem, path = scan.resolve(location)
     if isinstance(filesystem, fs.LocalFileSystem):
         return path
-    if not remote:
-        raise Refused(f"data file is not on a local disk: {location}", hint="queries are timed on local files only")
     return RemotePath(location, filesystem, path)
