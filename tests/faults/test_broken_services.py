@@ -263,6 +263,25 @@ def test_a_clean_up_on_a_store_that_stumbles_is_done_or_named(s3_lake: Lake, s3_
     assert set(objects(s3_lake.load(table.name()))) <= reached
 
 
+@pytest.mark.slow
+@pytest.mark.service("S3 (versitygw)")
+@pytest.mark.parametrize("what", CLEAN_UPS)
+def test_a_clean_up_on_a_store_that_goes_on_refusing_is_exit_3(s3_lake: Lake, s3_proxy: Proxy, what: str) -> None:
+    table, name = littered(s3_lake)
+    before, location = rows(s3_lake, table), table.metadata_location
+    kept = set(objects(table))
+    s3_proxy.rule = lambda method, path: "refuse" if method == "PUT" else None
+    with pytest.raises(Unreachable) as caught:
+        CLEAN_UPS[what](name)
+    assert caught.value.exit_code == 3
+    assert "\n" not in str(caught.value)
+    fresh = s3_lake.load(table.name())
+    assert (fresh.metadata_location, set(objects(fresh))) == (location, kept)
+    s3_proxy.rule = lambda method, path: None
+    CLEAN_UPS[what](name)
+    assert rows(s3_lake, table) == before
+
+
 def objects(table: Table) -> list[str]:
     """Locations of all objects below the table's."""
     system, path = IcebergTable(table).resolve(table.location())

@@ -170,6 +170,27 @@ def test_a_metadata_folder_that_may_not_be_written(lake: Lake, table: Table, unw
     assert rows_of(lake.load("db.flights")) == rows
 
 
+def test_a_data_folder_that_may_not_be_written(lake: Lake, table: Table) -> None:
+    """What cannot be deleted or moved is named and stays, with its mark: the next run ends it."""
+    assert main([*COMMANDS["expire-snapshots"], "--quiet"]) == 0  # what the delete replaced is dead
+    before, rows, folder = everything(lake), rows_of(table), local(table.location()) / "data"
+    folder.chmod(0o555)
+    try:
+        for name in ("sweep", "remove-orphan-files"):
+            done = run(-1, COMMANDS[name])
+            assert done.returncode == 1, (name, done.stderr)
+            assert "Permission denied" in done.stdout + done.stderr, name
+            assert {path for path in before if folder in path.parents} <= everything(lake).keys(), name
+    finally:
+        folder.chmod(0o755)
+    for name in ("sweep", "remove-orphan-files", "sweep"):
+        assert main([*COMMANDS[name], "--quiet"]) == 0, name
+    assert len(everything(lake)) < len(before)
+    assert not (folder / "orphan.parquet").exists()
+    assert not list((lake.warehouse / "_lakeopt").rglob("quarantine/*/*/*"))
+    assert rows_of(lake.load("db.flights")) == rows
+
+
 @pytest.mark.parametrize("name", ["rewrite", "rewrite-manifests", "expire-snapshots"])
 def test_a_disk_that_fills_at_any_write(lake: Lake, table: Table, name: str) -> None:
     rows = rows_of(table)
