@@ -16,14 +16,15 @@ def partition_specs(table: TableState) -> Iterator[Finding]:
     if len(counted) < 2:
         return
     newest = max(counted)
+    fix = table.sort() if table.sort_key else table.command("rewrite", "--strategy", "bin-pack")
     older = sum(count for spec, count in counted.items() if spec != newest)
     yield Finding(
         "mixed-partition-specs",
         "info",
         f"{older:,} of {table.files.num_rows:,} data files are in older partition specs than {newest}; "
-        "a rewrite keeps each file in its own",
+        "a rewrite keeps each file in its own unless --to-current-spec is given",
         {"files_by_spec": {str(spec): count for spec, count in sorted(counted.items())}},
-        None,
+        fix if fix is None else f"{fix} --to-current-spec",
     )
 
 
