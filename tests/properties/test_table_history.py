@@ -390,6 +390,7 @@ class TableHistory(RuleBasedStateMachine):
         objects = marked(IcebergTable(self.history.table), Settings())
         return {self.history.below(file.path) for one in objects for file in one.files}
 
+    @precondition(lambda self: self.litter)  # else it would be most of each history
     @rule()
     def quarantine(self) -> None:
         """All that nobody explains is quarantined, once it is old, and nothing else."""
