@@ -2,7 +2,9 @@
 
 The commit asserts the table's UUID and where every ref stands. Catalogs whose client applies the updates also assert
 that no ref appeared and that all snapshots are still there; a REST server accepts no such requirement, so the
-metadata on both sides of the commit are compared afterwards, before anything is marked.
+metadata on both sides of the commit are compared afterwards, before anything is marked. A tag that was made in that
+very moment cannot be set again: a server drops a ref only with its snapshot, and takes no snapshot with an older
+sequence number back. It is named, and all its files stay.
 """
 
 from __future__ import annotations
