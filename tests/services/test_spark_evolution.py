@@ -114,7 +114,11 @@ def migrated(spark: Any) -> None:
     spark.sql(f"CALL lake.system.add_files(table => 'n.histories', source_table => '{plain}')")
     assert number(spark, f"SELECT count(*) FROM {TABLE}") == 120
     alter(
-        spark, "RENAME COLUMN s.b TO c", "ALTER COLUMN k TYPE BIGINT", "RENAME COLUMN k TO key", "ADD COLUMN k STRING"
+        spark,
+        "RENAME COLUMN s.b TO c",
+        "ALTER COLUMN k TYPE BIGINT",
+        "RENAME COLUMN k TO key",
+        "ADD COLUMN more STRING",
     )
     spark.sql(f"INSERT INTO {TABLE} VALUES (500, 1, struct(1, 'x'), 'eu', 'k'), (502, 9, NULL, NULL, NULL)")
 
