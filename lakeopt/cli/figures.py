@@ -1,91 +1,38 @@
-"""Figures as people read them: sizes, counts, percentages, durations, sort keys."""
+"""Figures of the command line: those of :mod:`lakeopt.figures`, and what becomes a cell with a meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
 from lakeopt.cli.section import Cell
-from lakeopt.model.plan import SortField
-from lakeopt.model.sort_fields import format_sort_fields
-from lakeopt.units import format_duration, format_size
+from lakeopt.figures import (
+    NOTHING,
+    count,
+    counted,
+    decimal,
+    key,
+    named,
+    percent,
+    rewrite_command,
+    seconds,
+    size,
+    times,
+    visible,
+)
 
-#: Stands where there is no value.
-NOTHING = "–"
-
-
-def size(number: float | None) -> str:
-    """Bytes for people."""
-    return NOTHING if number is None else format_size(number)
-
-
-def count(number: int | None) -> str:
-    """A whole number with its thousands apart.
-
-    >>> count(336776), count(None)
-    ('336,776', '–')
-    """
-    return NOTHING if number is None else f"{number:,}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "plan"), counted(2000, "plan")
-    ('1 plan', '2,000 plans')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def percent(ratio: float | None) -> str:
-    """A ratio as a percentage, with the digits that still say something.
-
-    >>> percent(0.61), percent(0.0421), percent(1.0), percent(0.99996), percent(0.00001), percent(None)
-    ('61 %', '4.2 %', '100 %', '99.9 %', '0.0 %', '–')
-    >>> percent(-0.00001)
-    '0.0 %'
-    """
-    if ratio is None:
-        return NOTHING
-    if 0.995 <= ratio < 1:
-        return f"{int(ratio * 1000) / 10:.1f} %"
-    return f"{ratio * 100:z.1f} %" if abs(ratio) < 0.0995 and ratio != 0 else f"{ratio * 100:z.0f} %"
-
-
-def decimal(number: float | None, digits: int = 2) -> str:
-    """A plain number with decimals, as long as they say something.
-
-    >>> decimal(9.5), decimal(20000.4, 1), decimal(None)
-    ('9.50', '20,000', '–')
-    """
-    return NOTHING if number is None else f"{number:z,.{digits if abs(number) < 1000 else 0}f}"
-
-
-def seconds(number: float | None) -> str:
-    """A duration for people; below a tenth of a second in milliseconds.
-
-    >>> seconds(0.0123), seconds(1.5), seconds(None)
-    ('12 ms', '1.50 s', '–')
-    """
-    if number is None:
-        return NOTHING
-    return f"{number * 1000:.0f} ms" if number < 0.0995 else format_duration(number)
-
-
-def times(ratio: float | None) -> str:
-    """How many times as fast.
-
-    >>> times(2.4), times(12.34)
-    ('2.4×', '12×')
-    """
-    if ratio is None:
-        return NOTHING
-    return f"{ratio:.1f}×" if ratio < 9.95 else f"{ratio:.0f}×"
-
-
-def key(columns: Iterable[SortField]) -> str:
-    """A sort key as it is written on the command line, with a space after each comma."""
-    return ", ".join(format_sort_fields([column]) for column in columns) or NOTHING
+__all__ = [
+    "NOTHING",
+    "change",
+    "count",
+    "counted",
+    "decimal",
+    "key",
+    "named",
+    "percent",
+    "rewrite_command",
+    "seconds",
+    "size",
+    "times",
+    "visible",
+]
 
 
 def change(before: float, after: float) -> Cell:
@@ -97,46 +44,3 @@ def change(before: float, after: float) -> Cell:
     if not before:
         return Cell(NOTHING)
     return Cell(f"{percent(after / before)} of before", "good" if after < before else None)
-
-
-def named(name: str, value: Any) -> str:
-    """A value of unknown meaning, read by its name: ``*_bytes`` are sizes, ``*_ratio`` percentages and so on.
-
-    >>> named("file_size_in_bytes", 1_500_000), named("record_count", 1200), named("snapshot_id", "77")
-    ('1.5 MB', '1,200', '77')
-    """
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{inner} {named(str(inner), item)}" for inner, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(named("", item) for item in value)
-    if isinstance(value, int | float):
-        return _number(name, value)
-    return str(value)
-
-
-def _number(name: str, value: int | float) -> str:
-    words = name.split("_")
-    if "bytes" in words or "length" in words:
-        return size(value)
-    if words[-1] in ("ratio", "fraction", "share"):
-        return percent(value)
-    if words[-1] == "seconds":
-        return seconds(value)
-    if isinstance(value, float):
-        return decimal(value) if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
-    return str(value) if words[-1] in ("id", "number", "version", "order") else count(value)
-
-
-def visible(text: str) -> str:
-    """The text with control characters written out, so that a name can neither break a line nor steer a terminal.
-
-    >>> visible("a\\x1b[31m\\nb")
-    'a\\\\x1b[31m\\\\nb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode("ascii") for c in text)

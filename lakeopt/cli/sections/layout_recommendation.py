@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
-from lakeopt.cli.figures import count, key, percent, seconds, size
+from lakeopt.cli.figures import count, key, percent, rewrite_command, seconds, size
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
-from lakeopt.model.plan import Candidate, LayoutRecommendation
-from lakeopt.model.sort_fields import format_sort_fields
+from lakeopt.model.plan import LayoutRecommendation
 
 ROWS = "candidates"
 SHOWN = 15
@@ -57,12 +55,4 @@ def _choice(value: LayoutRecommendation) -> Section:
     if value.chosen is None:
         return Items("", [Item(Cell("leave it alone", "good"), value.reason)])
     chosen = value.candidates[value.chosen]
-    return Items("", [Item(Cell("recommended", "good"), value.reason, command=command(value.table, chosen))])
-
-
-def command(table: str, candidate: Candidate) -> str:
-    """The command line that rewrites a table into a candidate's layout."""
-    words = ["lakeopt", "rewrite", table, "--strategy", candidate.strategy]
-    if candidate.columns:
-        words += ["--sort-by", format_sort_fields(candidate.columns)]
-    return shlex.join(words)
+    return Items("", [Item(Cell("recommended", "good"), value.reason, command=rewrite_command(value.table, chosen))])
