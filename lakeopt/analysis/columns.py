@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from lakeopt.analysis.rank_codes import RankCodes
 from lakeopt.analysis.trial import Trial
+from lakeopt.model.row_order import ARRIVAL, RowOrder
 from lakeopt.model.scan import FIELD_ID, WriterOptions
 
 Counts = npt.NDArray[np.int64]
@@ -97,12 +98,12 @@ def measure_columns(
     ``keys`` that cannot be sorted by are passed over.
     """
     shuffled = rows.take(pa.array(np.random.default_rng(seed).permutation(rows.num_rows)))
-    trial = Trial(shuffled, writer, threads=threads, seed=seed)
-    base = trial.column_bytes(trial.order(()), trial_rows)
+    trial = Trial(shuffled, writer, encodings=("dictionary", "plain"), threads=threads, seed=seed)
+    base = trial.column_bytes(ARRIVAL, trial_rows)
     saved = {}
     for key in keys:
         if key in trial.codes and rows.num_rows:
-            ordered = trial.column_bytes(trial.order((key,)), trial_rows)
+            ordered = trial.column_bytes(RowOrder((key,)), trial_rows)
             saved[key] = {name: 1 - ordered[name] / size if size else 0.0 for name, size in base.items()}
     widths = {name: size / max(1, rows.num_rows) for name, size in base.items()}
     return MeasuredColumns(widths, saved, {name: distribution_of(codes) for name, codes in trial.codes.items()})

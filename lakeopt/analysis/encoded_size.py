@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakeopt.model.scan import WriterOptions
-from lakeopt.parquet.dictionaries import DictionaryChoice
-from lakeopt.parquet.encode import encode
+from lakeopt.parquet.encode import encode, writer_arguments
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedSize:
-    """Compressed bytes of each top-level column, of these its dictionary pages, and all that is no column."""
+class EncodedColumn:
+    """Compressed bytes of a column, and how many of these are dictionary pages."""
 
-    columns: tuple[int, ...]
-    dictionaries: tuple[int, ...]
-    footer: int
+    bytes: int
+    dictionary: int
 
 
-def encoded_size(
-    columns: Sequence[pa.Array], writer: WriterOptions, *, group_rows: int, ends: Sequence[int] | None = None
-) -> EncodedSize:
-    """Size of one file of these columns. A row group begins after ``group_rows`` rows and at each of ``ends``."""
-    table = pa.table(list(columns), names=[str(number) for number in range(len(columns))])
-    choice = DictionaryChoice(table.schema)
-    totals, dictionaries, footer = [0] * len(columns), [0] * len(columns), 0
-    for start, length in _row_groups(ends or [table.num_rows], group_rows):
-        rows = table.slice(start, length)
-        part = encode(rows, writer, plain=choice.without(rows))
-        choice.learn(rows, part)
-        group = pq.read_metadata(pa.BufferReader(part.data)).row_group(0)
-        chunks = [group.column(number) for number in range(group.num_columns)]
-        for chunk in chunks:
+def encoded_columns(
+    pairs: Sequence[tuple[pa.Array, str]], writer: WriterOptions, *, group_rows: int, ends: Sequence[int] | None = None
+) -> list[EncodedColumn]:
+    """What each column takes in the encoding beside it; all have as many rows.
+
+    A row group begins after ``group_rows`` rows and at each of ``ends``.
+    """
+    names = [str(number) for number in range(len(pairs))]
+    table = pa.table([array for array, _ in pairs], names=names)
+    arguments = writer_arguments(table, writer, dict(zip(names, [encoding for _, encoding in pairs], strict=True)))
+    footers: list[pq.FileMetaData] = []
+    with pq.ParquetWriter(
+        pa.MockOutputStream(), table.schema, write_statistics=False, metadata_collector=footers, **arguments
+    ) as file:
+        for start, length in row_groups(ends or [table.num_rows], group_rows):
+            file.write_table(table.slice(start, length), row_group_size=max(length, 1))
+    totals, dictionaries = [0] * len(pairs), [0] * len(pairs)
+    (footer,) = footers
+    for group in map(footer.row_group, range(footer.num_row_groups)):
+        for chunk in map(group.column, range(group.num_columns)):
             column = int(chunk.path_in_schema.partition(".")[0])
             totals[column] += chunk.total_compressed_size
             if chunk.has_dictionary_page:
                 dictionaries[column] += chunk.data_page_offset - chunk.dictionary_page_offset
-        footer += part.data.size - sum(chunk.total_compressed_size for chunk in chunks)
-    return EncodedSize(tuple(totals), tuple(dictionaries), footer)
+    return [EncodedColumn(*sizes) for sizes in zip(totals, dictionaries, strict=True)]
+
+
+def footer_size(rows: Mapping[str, pa.Array], writer: WriterOptions) -> int:
+    """Bytes that one row group of these rows takes beside its columns: footer and page index."""
+    part = encode(pa.table(dict(rows)), writer)
+    group = pq.read_metadata(pa.BufferReader(part.data)).row_group(0)
+    return int(part.data.size - sum(group.column(n).total_compressed_size for n in range(group.num_columns)))
 
 
 def row_group_rows(rows: pa.Table, writer: WriterOptions) -> int:
@@ -50,8 +60,12 @@ def row_group_rows(rows: pa.Table, writer: WriterOptions) -> int:
     return max(1, min(writer.row_group_rows, int(writer.row_group_bytes / max(mean, 1))))
 
 
-def _row_groups(ends: Sequence[int], group_rows: int) -> list[tuple[int, int]]:
-    """First row and length of each row group."""
+def row_groups(ends: Sequence[int], group_rows: int) -> list[tuple[int, int]]:
+    """First row and length of each row group.
+
+    >>> row_groups([5, 7], 3)
+    [(0, 3), (3, 2), (5, 2)]
+    """
     return [
         (first, min(group_rows, end - first))
         for start, end in zip([0, *ends[:-1]], ends, strict=True)

@@ -13,10 +13,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lakeopt.analysis.text_ranks import text_ranks
+
 Unsigned = npt.NDArray[np.unsignedinteger]
 
+#: Integers within such a range are ranked by marking which occur.
+_NARROW = 65_536
+#: Text is sampled to learn whether nearly all values differ, where there are so many rows.
+_MANY, _SAMPLE, _NEARLY_ALL = 100_000, 8_192, 0.7
 #: Composite keys are packed into 64-bit integers as long as their value space stays below this.
 _PACKED_SPACE = 2**63
+#: Up to so many different keys are sorted stably by counting.
+_RADIX = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +82,85 @@ def rank_codes(column: pa.ChunkedArray) -> RankCodes:
     """
     if pa.types.is_null(column.type):
         return RankCodes(np.zeros(len(column), np.uint8), min(len(column), 1), len(column) > 0)
-    encoded = comparable(column).dictionary_encode()
-    if encoded.num_chunks == 0:
-        return RankCodes(np.zeros(0, np.uint8), 0, False)
-    dictionary = encoded.chunk(0).dictionary
-    indices = pa.concat_arrays([chunk.indices for chunk in encoded.chunks])
-    has_nulls = indices.null_count > 0
-    cardinality = len(dictionary) + has_nulls
-    # The place after the last value stands for null, and null ranks 0.
-    ranks = np.zeros(len(dictionary) + 1, np.min_scalar_type(max(cardinality - 1, 0)))
-    order = pc.array_sort_indices(dictionary).to_numpy()
-    ranks[order] = np.arange(has_nulls, cardinality)
-    positions = pc.fill_null(indices, len(dictionary)).to_numpy(zero_copy_only=False)
-    return RankCodes(ranks[positions], cardinality, has_nulls)
+    values = _one_array(comparable(column))
+    ranked = _ranked_integers(values) or _ranked_text(values) or _ranked_by_dictionary(values)
+    if not values.null_count:
+        ranks, different = ranked
+        return RankCodes(ranks.astype(_smallest(different)), different, False)
+    ranks, different = ranked
+    codes = np.zeros(len(values), _smallest(different + 1))
+    codes[pc.is_valid(values).to_numpy(zero_copy_only=False)] = ranks + 1
+    return RankCodes(codes, different + 1, True)
+
+
+#: Ranks of the values that are not null, and how many of them differ.
+_Ranked = tuple[npt.NDArray[np.int64], int]
+
+
+def _smallest(codes: int) -> np.dtype[np.unsignedinteger]:
+    return np.min_scalar_type(max(codes - 1, 0))
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _ranked_integers(values: pa.Array) -> _Ranked | None:
+    """Ranks of numbers that lie close together, by marking which occur; None for others."""
+    numbers = _integers(values)
+    if numbers is None or not len(numbers):
+        return None
+    low, high = int(numbers.min()), int(numbers.max())
+    if high - low > max(_NARROW, 4 * len(numbers)):
+        return None
+    places = (numbers - low).astype(np.int64)
+    occurs = np.zeros(high - low + 1, bool)
+    occurs[places] = True
+    ranks = np.cumsum(occurs) - 1
+    return ranks[places], int(ranks[-1]) + 1
+
+
+def _integers(values: pa.Array) -> npt.NDArray[np.int64] | None:
+    """The values that are not null as integers that compare alike; None where they are none."""
+    kind = values.type
+    if pa.types.is_decimal128(kind) and kind.precision <= 18:
+        # The low half of the 16 bytes of each value.
+        held = values.drop_null() if values.null_count else values
+        halves: npt.NDArray[np.int64] = np.frombuffer(held.buffers()[1], np.int64)
+        return halves[2 * held.offset : 2 * (held.offset + len(held)) : 2]
+    if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
+        held = values.drop_null() if values.null_count else values
+        integer = kind if pa.types.is_integer(kind) else pa.int64() if kind.bit_width == 64 else pa.int32()
+        numbers: npt.NDArray[np.int64] = held.view(integer).to_numpy()
+        return numbers
+    return None
+
+
+def _ranked_text(values: pa.Array) -> _Ranked | None:
+    """Ranks of text of which nearly each value is different; None of other values."""
+    if len(values) < _MANY or not _is_text(values.type):
+        return None
+    sample = values.take(pa.array(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64)))
+    if pc.count_distinct(sample).as_py() < _SAMPLE * _NEARLY_ALL:
+        return None
+    return text_ranks(values.drop_null() if values.null_count else values)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_large_binary(kind)
+    )
+
+
+def _ranked_by_dictionary(values: pa.Array) -> _Ranked:
+    encoded = values.dictionary_encode()
+    indices = encoded.indices.drop_null() if values.null_count else encoded.indices
+    ranks = np.zeros(len(encoded.dictionary), np.int64)
+    ranks[pc.array_sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(ranks))
+    return ranks[indices.to_numpy()], len(ranks)
 
 
 def sorted_rows(keys: Sequence[RankCodes], count: int) -> npt.NDArray[np.int64]:
@@ -107,6 +181,8 @@ def sorted_rows(keys: Sequence[RankCodes], count: int) -> npt.NDArray[np.int64]:
         packed *= np.uint64(key.cardinality)
         packed += key.codes.astype(np.uint64)
         space *= key.cardinality
+    if space <= _RADIX:
+        return np.argsort(packed.astype(np.uint16), kind="stable")
     if space * count >= _PACKED_SPACE:
         return np.argsort(packed, kind="stable")
     packed *= np.uint64(count)

@@ -2,38 +2,49 @@
 
 Small samples are encoded whole. Of larger ones 16 windows of consecutive rows *of the order that is tried* are
 encoded and scaled up: random rows, or blocks of arrival order, would tear apart the very groups whose size decides.
-A dictionary is paid once a row group, not once a window, and is scaled by the values that a row group holds.
+From the rows of a row group on, one row group of the order is encoded instead, which needs no guess at what its
+dictionaries hold. Each column counts in the smallest encoding that it may have.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakeopt.analysis.encoded_size import encoded_size, row_group_rows
+from lakeopt.analysis.column_encodings import ColumnEncodings
+from lakeopt.analysis.encoded_size import encoded_columns, footer_size, row_group_rows
+from lakeopt.analysis.extrapolation import ColumnExtent, Extent
 from lakeopt.analysis.rank_codes import RankCodes, Unsigned, is_sortable, rank_codes, sorted_rows
+from lakeopt.analysis.windows import Window, WindowedRows
+from lakeopt.model.row_order import RowOrder
 from lakeopt.model.scan import WriterOptions
 
 Permutation = npt.NDArray[np.int64]
+#: Bytes and encoding of each column.
+Measured = dict[str, tuple[float, str]]
 
 WINDOWS = 16
-#: Fewer rows than this in a window would tear groups apart.
-MIN_WINDOW = 512
-#: Bytes in memory that a trial on windows encodes: enough to rank orders, little enough to try a hundred.
-TRIAL_BYTES = 10_000_000
+#: Fewer rows than this in a window would tear groups apart; so many bytes of wide rows are too much all the same.
+MIN_WINDOW, _MOST_BYTES = 512, 60_000_000
+#: Of a column whose windows hold more bytes in memory every second or fourth window is encoded.
+_COLUMN_BYTES = 4_000_000
+#: Bytes in memory that one thread encodes at once, and that remembered orders may take.
+_BATCH_BYTES, _KEPT_BYTES = 48_000_000, 200_000_000
+_HEAD_ROWS = 20_000
 
 
 class Trial:
     """Measures orders of one sample.
 
-    ``partition`` numbers the table partition of each row: rows never leave it, and it begins its own row group.
-    Windows lie at the same seeded places in every order, so that orders are compared on equal terms.
+    ``encodings`` are those that may be written; ``partition`` numbers the table partition of each row, one partition
+    after the other: rows never leave it, and it begins its own row group. Windows lie at the same seeded places in
+    every order, so that orders are compared on equal terms.
     """
 
     def __init__(
@@ -41,6 +52,7 @@ class Trial:
         rows: pa.Table,
         writer: WriterOptions,
         *,
+        encodings: Collection[str] = ("dictionary",),
         partition: Unsigned | None = None,
         threads: int = 1,
         seed: int = 0,
@@ -48,122 +60,237 @@ class Trial:
         self._columns = {name: _one_chunk(rows[name]) for name in rows.column_names}
         self._count: int = rows.num_rows
         self._writer = writer
-        self._group_rows = row_group_rows(rows, writer)
+        self.group_rows = row_group_rows(rows, writer)
         self._random = np.random.default_rng(seed).random(WINDOWS)
         self._pool = ThreadPoolExecutor(threads)
         self._threads = threads
-        self._sizes: dict[tuple[str, bytes], int] = {}
-        self._expected: dict[str, float] = {}
         sortable = [name for name in rows.column_names if is_sortable(rows.schema.field(name).type)]
-        self.codes: Mapping[str, RankCodes] = dict(
-            zip(sortable, self._pool.map(lambda name: rank_codes(rows[name]), sortable), strict=True)
-        )
+        codes = self._pool.map(lambda name: rank_codes(rows[name]), sortable)
+        self.codes: Mapping[str, RankCodes] = dict(zip(sortable, codes, strict=True))
         labels = np.zeros(self._count, np.uint8) if partition is None else partition
         self._partition = RankCodes(labels, int(labels.max(initial=0)) + 1, False)
+        extent = Extent(self._count, self._row_groups)
+        self._extents = {name: ColumnExtent(column, extent) for name, column in self.codes.items()}
+        self._encodings = ColumnEncodings(rows.schema, self.codes, encodings, self._count, self.group_rows)
+        self._windowed = WindowedRows(self._count, kept_bytes=_KEPT_BYTES)
+        self._blocks: dict[int, RankCodes] = {}
+        self._sizes: dict[tuple[bytes, str], float] = {}
 
     @property
     def count(self) -> int:
         """Rows of the sample."""
         return self._count
 
-    def order(self, columns: Sequence[str]) -> Permutation:
-        """Row numbers of the sample sorted by these columns within partitions; ties keep arrival order."""
-        return sorted_rows([self._partition, *(self.codes[name] for name in columns)], self._count)
+    def order(self, order: RowOrder) -> Permutation:
+        """Row numbers of the sample in this order within partitions; ties keep arrival order."""
+        return sorted_rows([codes for _, codes in self._keys(order)], self._count)
 
-    def cost(self, columns: tuple[str, ...], rows: int) -> int:
-        """Bytes of the files that hold the sample in this order (``()`` is arrival), judged on about ``rows`` rows."""
-        return sum(self.column_bytes(self.order(columns), rows).values()) + self.footer_bytes
+    def costs(
+        self, orders: Sequence[RowOrder], rows: int, out_of_time: Callable[[], bool] = lambda: False
+    ) -> list[int | None]:
+        """Bytes of the files that hold the sample in each order, judged on about ``rows`` rows, on all threads.
 
-    def column_bytes(self, order: Permutation, rows: int) -> dict[str, int]:
+        None for those that time did not allow.
+        """
+        if len(orders) < self._threads:
+            return [None if out_of_time() else self.cost(order, rows) for order in orders]
+
+        def measured(order: RowOrder) -> int | None:
+            return None if out_of_time() else self._total(self._measured(order, rows))
+
+        return list(self._pool.map(measured, orders))
+
+    def cost(self, order: RowOrder, rows: int) -> int:
+        """Bytes of the files that hold the sample in this order, judged on about ``rows`` rows."""
+        return self._total(self._by_columns(order, rows, self._encodings.tried))
+
+    def column_bytes(self, order: RowOrder, rows: int) -> dict[str, int]:
         """Encoded bytes of each column, scaled to the whole sample, without :attr:`footer_bytes`."""
-        whole = rows >= self._count
-        chosen = order if whole else np.concatenate([order[start:end] for start, end in self._windows(rows)])
-        ends = self._partition_ends(chosen) if whole else [len(chosen)]
-        keys = {name: self._key(name, chosen, whole) for name in self._columns}
-        todo = [name for name, key in keys.items() if key not in self._sizes]
-        for sizes in self._pool.map(lambda names: self._encode(names, chosen, ends), self._shares(todo)):
-            for name, (total, dictionary) in sizes.items():
-                self._sizes[keys[name]] = total if whole else self._scaled(name, chosen, total, dictionary)
-        return {name: self._sizes[key] for name, key in keys.items()}
+        sizes = self._by_columns(order, rows, self._encodings.tried)
+        return {name: round(size) for name, (size, _) in sizes.items()}
 
-    def _windows(self, rows: int) -> list[tuple[int, int]]:
-        length = max(1, rows // WINDOWS)
-        starts = ((np.arange(WINDOWS) + self._random) / WINDOWS * (self._count - length)).astype(np.int64)
-        return [(int(start), int(start) + length) for start in starts]
+    def tuned(
+        self, order: RowOrder, rows: int, writer: WriterOptions | None = None, encodings: Sequence[str] | None = None
+    ) -> tuple[int, dict[str, str]]:
+        """Bytes of this order, and the smallest encoding of each column, of all that are worth a try.
 
-    def _partition_ends(self, order: Permutation) -> list[int]:
-        labels = self._partition.codes[order]
-        return [*(np.flatnonzero(labels[1:] != labels[:-1]) + 1).tolist(), len(order)]
+        ``writer`` may differ from the trials' own, and ``encodings`` may be fewer.
+        """
+        promising = self._encodings.promising
+        if encodings is not None:
+            promising = {name: self._encodings.only(name, encodings) for name in promising}
+        sizes = self._by_columns(order, rows, promising, writer)
+        return self._total(sizes), {name: encoding for name, (_, encoding) in sizes.items()}
 
-    def _key(self, name: str, chosen: Permutation, whole: bool) -> tuple[str, bytes]:
-        """Equal for equal sequences of values, so that no sequence is encoded twice."""
-        values = self.codes[name].codes[chosen] if name in self.codes else chosen
-        return name, hashlib.blake2b(values.tobytes(), digest_size=16, person=b"all" if whole else b"windows").digest()
+    def narrow_encodings(self) -> None:
+        """From now on try only encodings that were the smallest, or nearly, in some order measured so far."""
+        self._encodings.narrow()
 
-    def _shares(self, names: Sequence[str]) -> list[list[str]]:
+    def _total(self, sizes: Measured) -> int:
+        return round(sum(size for size, _ in sizes.values())) + self.footer_bytes
+
+    def _keys(self, order: RowOrder) -> list[tuple[str, RankCodes]]:
+        """What rows are compared by: partition, block, columns. The first two have names that no column has."""
+        keys = [("", self._partition)] if self._partition.cardinality > 1 else []
+        if order.block_rows is not None:
+            keys.append((f"\0{order.block_rows}", self._block(order.block_rows)))
+        return keys + [(name, self.codes[name]) for name in order.columns]
+
+    def _block(self, rows: int) -> RankCodes:
+        if rows not in self._blocks:
+            labels = self._partition.codes
+            begins = np.concatenate([[True], labels[1:] != labels[:-1]])[: self._count]
+            starts = np.maximum.accumulate(np.where(begins, np.arange(self._count), 0))
+            blocks = (np.arange(self._count) - starts) // rows
+            count = int(blocks.max(initial=0)) + 1
+            self._blocks[rows] = RankCodes(blocks.astype(np.min_scalar_type(count - 1)), count, False)
+        return self._blocks[rows]
+
+    def _by_columns(
+        self,
+        order: RowOrder,
+        rows: int,
+        encodings: Mapping[str, Sequence[str]],
+        writer: WriterOptions | None = None,
+    ) -> Measured:
+        """One order measured by all threads, each some of the columns."""
+        chosen = self._chosen(order, rows)
+
+        def sized(names: list[str]) -> Measured:
+            return self._sized(names, order, chosen, encodings, writer or self._writer)
+
+        found: Measured = {}
+        for part in self._pool.map(sized, self._shares()) if self._threads > 1 else [sized(list(self._columns))]:
+            found |= part
+        return {name: found[name] for name in self._columns}
+
+    def _measured(self, order: RowOrder, rows: int) -> Measured:
+        return self._sized(list(self._columns), order, self._chosen(order, rows), self._encodings.tried, self._writer)
+
+    def _shares(self) -> list[list[str]]:
         """The columns dealt to the threads, by their bytes in memory."""
         shares: list[list[str]] = [[] for _ in range(self._threads)]
         loads = [0] * self._threads
-        for name in sorted(names, key=lambda name: -self._columns[name].nbytes):
+        for name in sorted(self._columns, key=lambda name: -self._columns[name].nbytes):
             lightest = loads.index(min(loads))
             shares[lightest].append(name)
             loads[lightest] += self._columns[name].nbytes + self._count
         return [share for share in shares if share]
 
-    def _encode(self, names: Sequence[str], chosen: Permutation, ends: Sequence[int]) -> dict[str, tuple[int, int]]:
-        indices = pa.array(chosen)
-        arrays = [self._columns[name].take(indices) for name in names]
-        size = encoded_size(arrays, self._writer, group_rows=self._group_rows, ends=ends)
-        return dict(zip(names, zip(size.columns, size.dictionaries, strict=True), strict=True))
+    def _chosen(self, order: RowOrder, rows: int) -> Permutation:
+        if rows >= self._count:
+            return self.order(order)
+        return self._windowed.rows(self._keys(order), self._windows(rows))
 
-    def _scaled(self, name: str, chosen: Permutation, total: int, dictionary: int) -> int:
-        """Window bytes as bytes of the whole sample."""
-        grown = self._count / len(chosen)
-        if name not in self.codes or dictionary == 0:
-            return round(total * grown)
-        seen = _distinct(self.codes[name], chosen)
-        held = min(self._at_random(name), seen * self._count / self._row_groups / len(chosen))
-        return round((total - dictionary) * grown + dictionary * max(held, 1) / seen * self._row_groups)
+    def _windows(self, rows: int) -> list[Window]:
+        if rows >= self.group_rows:
+            first = (max(1, self._count // self.group_rows) - 1) // 2 * self.group_rows
+            return [(first, first + self.group_rows)]
+        length = max(1, rows // WINDOWS)
+        starts = ((np.arange(WINDOWS) + self._random) / WINDOWS * (self._count - length)).astype(np.int64)
+        return [(int(start), int(start) + length) for start in starts]
+
+    def _sized(
+        self,
+        names: Sequence[str],
+        order: RowOrder,
+        chosen: Permutation,
+        encodings: Mapping[str, Sequence[str]],
+        writer: WriterOptions,
+    ) -> Measured:
+        arrival = not order.columns or order.block_rows is not None
+        kind = f"{arrival}{len(chosen) == self._count}{writer}"
+        whole = len(chosen) == self._count
+        keys: dict[str, bytes] = {}
+        for batch in self._batches(names, chosen, encodings, keys, kind):
+            pairs = [(values, encoding) for _, _, values, missing in batch for encoding in missing]
+            ends = self._partition_ends(chosen) if whole or len(chosen) >= self.group_rows else None
+            sizes = iter(encoded_columns(pairs, writer, group_rows=self.group_rows, ends=ends))
+            for name, rows, _, missing in batch:
+                for encoding in missing:
+                    size = next(sizes)
+                    if not whole and name in self._extents:
+                        codes = self.codes[name].codes[rows]
+                        total = self._extents[name].extrapolated(size, codes, arrival)
+                    else:
+                        total = size.bytes * self._count / max(1, len(rows))
+                    self._sizes[keys[name], encoding] = total
+        found: Measured = {}
+        for name in names:
+            sized = {encoding: self._sizes[keys[name], encoding] for encoding in encodings[name]}
+            self._encodings.learn(name, sized)
+            best = min(sized, key=lambda encoding: sized[encoding])
+            found[name] = sized[best], best
+        return found
+
+    def _batches(
+        self,
+        names: Sequence[str],
+        chosen: Permutation,
+        encodings: Mapping[str, Sequence[str]],
+        keys: dict[str, bytes],
+        kind: str,
+    ) -> Iterator[list[tuple[str, Permutation, pa.Array, list[str]]]]:
+        """Columns with what is not known of them yet, as much at once as memory allows. Fills ``keys``."""
+        batch: list[tuple[str, Permutation, pa.Array, list[str]]] = []
+        held = 0
+        for name in names:
+            rows = self._thinned(name, chosen)
+            keys[name] = self._key(name, rows, kind)
+            missing = [encoding for encoding in encodings[name] if (keys[name], encoding) not in self._sizes]
+            if not missing:
+                continue
+            if batch and len(batch[0][1]) != len(rows):
+                yield batch
+                batch, held = [], 0
+            batch.append((name, rows, self._columns[name].take(pa.array(rows)), missing))
+            held += batch[-1][2].nbytes
+            if held > _BATCH_BYTES:
+                yield batch
+                batch, held = [], 0
+        if batch:
+            yield batch
+
+    def _thinned(self, name: str, chosen: Permutation) -> Permutation:
+        """Rows of some of the windows only, of a column that is wide."""
+        if len(chosen) == self._count or len(chosen) >= self.group_rows or len(chosen) % WINDOWS:
+            return chosen
+        width = self._columns[name].nbytes / max(1, self._count)
+        step = next((step for step in (1, 2) if len(chosen) / step * width <= _COLUMN_BYTES), 4)
+        return chosen if step == 1 else chosen.reshape(WINDOWS, -1)[::step].ravel()
+
+    def _key(self, name: str, rows: Permutation, kind: str) -> bytes:
+        """Equal for equal sequences of values, so that no sequence is encoded twice."""
+        values = self.codes[name].codes[rows] if name in self.codes else rows
+        person = blake2b(f"{name}\0{kind}".encode(), digest_size=16).digest()
+        return blake2b(values.tobytes(), digest_size=16, person=person).digest()
+
+    def _partition_ends(self, order: Permutation) -> list[int]:
+        labels = self._partition.codes[order]
+        return [*(np.flatnonzero(labels[1:] != labels[:-1]) + 1).tolist(), len(order)]
 
     @cached_property
     def footer_bytes(self) -> int:
         """What files hold beside their columns: about as much for each row group, in whatever order."""
-        rows = min(self._writer.page_rows, self._group_rows)
-        head = [column.slice(0, rows) for column in self._columns.values()]
-        return encoded_size(head, self._writer, group_rows=self._group_rows).footer * max(1, self._row_groups)
+        head = {name: column.slice(0, min(_HEAD_ROWS, self.group_rows)) for name, column in self._columns.items()}
+        return footer_size(head, self._writer) * max(1, self._row_groups)
 
     @cached_property
     def _row_groups(self) -> int:
         sizes = np.bincount(self._partition.codes)
-        return int(np.sum(np.ceil(sizes / self._group_rows)))
-
-    def _at_random(self, name: str) -> float:
-        """Distinct values that a row group of shuffled rows holds on average: no order can need more."""
-        column = self.codes[name]
-        if self._row_groups == 1:
-            return column.cardinality
-        if name not in self._expected:
-            absent = np.log1p(-np.bincount(column.codes) / (self._count + 1))
-            self._expected[name] = float(-np.expm1(absent * self._count / self._row_groups).sum())
-        return self._expected[name]
-
-
-def _distinct(column: RankCodes, rows: Permutation) -> int:
-    """Number of different values in these rows."""
-    codes = column.codes[rows]
-    if column.cardinality > 8 * len(rows):
-        return len(np.unique(codes))
-    return int(np.count_nonzero(np.bincount(codes)))
-
-
-def window_rows(rows: pa.Table) -> int:
-    """Rows that a trial on windows encodes: :data:`TRIAL_BYTES` of them in memory, and enough to make runs.
-
-    >>> window_rows(pa.table({"a": range(100)})) >= 100
-    True
-    """
-    return max(WINDOWS * MIN_WINDOW, int(TRIAL_BYTES * rows.num_rows / max(1, rows.nbytes)))
+        return int(np.sum(np.ceil(sizes / self.group_rows)))
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def window_rows(rows: pa.Table, trial_bytes: int = 12_000_000) -> int:
+    """Rows that a trial on windows encodes: so many bytes of them in memory, and enough to make runs.
+
+    >>> window_rows(pa.table({"a": range(100)})) >= 100
+    True
+    """
+    wanted = int(trial_bytes * rows.num_rows / max(1, rows.nbytes))
+    fewest = int(_MOST_BYTES * rows.num_rows / max(1, rows.nbytes))
+    return max(WINDOWS, min(fewest, max(WINDOWS * MIN_WINDOW, wanted)))

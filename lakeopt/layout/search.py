@@ -1,7 +1,8 @@
-"""Search for the sort key that makes a table smallest, with every key judged by what it was measured to take.
+"""Search for the row order that makes a table smallest, with every order judged by what it was measured to take.
 
-Single columns first; then pairs of the best few with the rest of a shortlist; then the best pairs grow one column
-at a time, at either end, as long as that pays. The winners are measured again on more rows before one is believed.
+Single columns first; then many different beginnings grow column by column, of which fewer are followed the longer
+they get; then all other columns as a tail, and the same inside arrival blocks, one state a block size. What looks
+best is measured again on more rows, and the winners on whole row groups before one is believed and polished.
 Closed formulas over cardinality, width and correlation choose worse than no reordering at all on real tables,
 which is why nothing here looks at the columns themselves.
 """
@@ -9,33 +10,39 @@ which is why nothing here looks at the columns themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-Order = tuple[str, ...]
+from lakeopt.layout.measured import MeasuredOrder, OutOfTime, Pool, Trials
+from lakeopt.layout.moves import appended, grown, polished, with_tail
+from lakeopt.model.row_order import RowOrder
 
 #: An order must save this share of arrival order's bytes, or the table is better left alone.
 MIN_GAIN = 0.02
 #: A longer key must save this share of the shorter one's bytes.
 MIN_STEP = 0.002
-#: Shortlist: the cheapest single columns, and those of lowest cardinality, which lead well.
-CHEAPEST, LOWEST = 8, 3
-#: How many of the best are extended at each step, and how many are verified.
-PAIR_STARTS, BEAM, VERIFIED = 3, 2, 5
+#: Columns that keys grow by: the cheapest single ones, and those of lowest cardinality, which lead well.
+CHEAPEST, LOWEST = 12, 3
+#: Orders that are followed, by the number of their columns, each with another first column if possible.
+FOLLOWED = (8, 4, 3, 2, 2)
+#: The best of the screened that are measured on more rows, and of these that are verified.
+PROMISING, VERIFIED = 8, 5
+#: Block sizes: the columns tried inside them, and how many a key inside blocks may have.
+BLOCK_KEYS, BLOCK_DEPTH = 8, 4
+#: Rows that polish may encode in all, and the fewest and most trials that this makes.
+POLISH_ROWS, POLISH_TRIALS = 8_000_000, (40, 400)
+#: A polished order must save this share.
+POLISH_STEP = 0.0005
+#: Shares of the time after which a phase gives way to the next; verification and the rest have what is left.
+SINGLES, GROWTH, BLOCKS, PROMOTION, POLISH, VERIFICATION = 0.3, 0.5, 0.62, 0.7, 0.8, 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredOrder:
-    """An order, the bytes it takes and the bytes of arrival order, both judged on so many rows."""
+class TrialRows:
+    """Rows that orders are judged on: to be sifted, to be compared, to be believed."""
 
-    order: Order
-    bytes: int
-    arrival_bytes: int
-    rows: int
-
-    @property
-    def ratio(self) -> float:
-        """Bytes relative to arrival order; below 1 is smaller. An empty table has ratio 1."""
-        return self.bytes / self.arrival_bytes if self.arrival_bytes else 1.0
+    screen: int
+    trial: int
+    verify: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,99 +64,144 @@ class SearchResult:
 
 def search(
     columns: Sequence[str],
-    cost: Callable[[Order, int], int],
-    out_of_time: Callable[[], bool],
+    trials: Trials,
+    rows: TrialRows,
+    out_of_time: OutOfTime = lambda share: False,
     *,
-    trial_rows: int,
-    verify_rows: int,
-    wanted: Sequence[Order] = (),
-    max_depth: int = 4,
+    blocks: Sequence[int] = (),
+    wanted: Sequence[RowOrder] = (),
 ) -> SearchResult:
     """Measure orders and rank them.
 
-    ``columns`` are the possible key columns by ascending cardinality. ``cost(order, rows)`` gives the bytes of
-    an order (``()`` is arrival order) judged on about that many rows, and must be deterministic.
-    ``out_of_time`` is asked before each trial. ``wanted`` orders are measured and verified whatever they take,
-    also in front of the best order found (a workload's filtered columns, say).
-
-    >>> bytes_of = {(): 100, ("a",): 60, ("b",): 90}
-    >>> result = search(["a", "b"], lambda o, rows: bytes_of.get(o, 95), lambda: False, trial_rows=1, verify_rows=1)
-    >>> result.best.order, result.best.ratio
-    (('a',), 0.6)
+    ``columns`` are the possible key columns by ascending cardinality, ``blocks`` the sizes of arrival blocks to sort
+    in. ``out_of_time(share)`` is asked before each trial whether that share of the time is over. ``wanted`` orders
+    are measured and verified whatever they take, also in front of the best order found (a workload's filtered
+    columns, say).
     """
-    trials = _Trials(cost, out_of_time, trial_rows)
-    trials.measure(wanted)
-    singles = trials.measure((name,) for name in columns)
-    shortlist = list(dict.fromkeys([order[0] for _, order in singles[:CHEAPEST]] + list(columns[:LOWEST])))
-    beam = [order for _, order in singles[:PAIR_STARTS]]
-    while beam and len(beam[0]) < max_depth:
-        grown = trials.measure(new for order in beam for new in _extensions(order, shortlist, order == beam[0]))
-        if not grown or grown[0][0] > trials.bytes[beam[0]] * (1 - MIN_STEP):
-            break
-        beam = [order for _, order in grown[:BEAM]]
-    best = trials.ranked()[:1]
-    asked = [*wanted, *(_joined(lead, order) for lead in wanted for _, order in best)]
-    trials.measure(asked)
-    return _verified(trials, [order for order in asked if order in trials.bytes], verify_rows)
+    found = _Search(columns, trials, rows, out_of_time)
+    found.grow(wanted)
+    found.sort_in_blocks(blocks)
+    return found.verified(wanted)
 
 
-class _Trials:
-    """Orders measured on one number of rows, each once, until time runs out."""
+class _Search:
+    def __init__(self, columns: Sequence[str], trials: Trials, rows: TrialRows, out_of_time: OutOfTime) -> None:
+        self.columns, self.trials, self.rows, self._out_of_time = columns, trials, rows, out_of_time
+        self.screen = Pool(trials, rows.screen)
+        self.pools = {rows.screen: self.screen}
+        self.keys: list[str] = []
 
-    def __init__(self, cost: Callable[[Order, int], int], out_of_time: Callable[[], bool], rows: int) -> None:
-        self.cost, self.out_of_time, self.rows = cost, out_of_time, rows
-        self.arrival = cost((), rows)
-        self.bytes: dict[Order, int] = {}
-        self.count = 1
-        self.complete = True
+    def pool(self, rows: int) -> Pool:
+        if rows not in self.pools:
+            self.pools[rows] = Pool(self.trials, rows)
+        return self.pools[rows]
 
-    def measure(self, orders: Iterable[Order]) -> list[tuple[int, Order]]:
-        """Bytes of each order, cheapest first; those that time did not allow are missing."""
-        wanted = list(dict.fromkeys(order for order in orders if order))
-        for order in wanted:
-            if order in self.bytes:
-                continue
-            if self.out_of_time():
-                self.complete = False
+    def until(self, share: float) -> Callable[[], bool]:
+        return lambda: self._out_of_time(share)
+
+    def grow(self, wanted: Iterable[RowOrder]) -> None:
+        """Single columns, then longer keys, then keys of all columns."""
+        self.screen.measure(wanted, self.until(SINGLES))
+        singles = self.screen.measure([RowOrder((name,)) for name in self.columns], self.until(SINGLES))
+        self.trials.narrow_encodings()
+        cheapest = [order.columns[0] for order in singles]
+        self.keys = list(dict.fromkeys([*cheapest[:CHEAPEST], *self.columns[:LOWEST]]))
+        followed = _different(singles, FOLLOWED[0])
+        for width in FOLLOWED[1:]:
+            best = self.screen.ranked()[:1]
+            new = [o for order in followed[:2] for o in grown(order, self.keys)]
+            new += [o for order in followed[2:] for o in appended(order, self.keys)]
+            followed = _different(self.screen.measure(new, self.until(GROWTH)), width)
+            if not followed or self.screen.bytes[followed[0]] > self.screen.bytes[best[0]] * (1 - MIN_STEP):
                 break
-            self.bytes[order] = self.cost(order, self.rows)
-            self.count += 1
-        return self._sorted(order for order in wanted if order in self.bytes)
+        tails = [with_tail(order, self.columns) for order in [RowOrder(), *self.screen.ranked()[:2]]]
+        self.screen.measure(tails, self.until(GROWTH))
 
-    def ranked(self) -> list[tuple[int, Order]]:
-        return self._sorted(self.bytes)
+    def sort_in_blocks(self, sizes: Iterable[int]) -> None:
+        """Each block size on its own: what is good inside a block differs from what is good over the whole table."""
+        best = [order for order in self.screen.ranked() if order.block_rows is None][:3]
+        for size in sizes:
+            starts = [RowOrder((name,)) for name in self.keys[: BLOCK_KEYS // 2]] + best
+            inside = self.screen.measure([replace(order, block_rows=size) for order in starts], self.until(BLOCKS))
+            for _ in range(BLOCK_DEPTH if inside else 0):
+                state = inside[0]
+                new = [*appended(state, self.keys[:BLOCK_KEYS]), *_in_front(state, self.keys[:BLOCK_KEYS])]
+                inside = self.screen.measure(new, self.until(BLOCKS))
+                if not inside or self.screen.bytes[inside[0]] > self.screen.bytes[state] * (1 - MIN_STEP):
+                    break
 
-    def _sorted(self, orders: Iterable[Order]) -> list[tuple[int, Order]]:
-        """Cheapest first; of equal ones the shorter key, then the one that was tried first."""
-        return sorted(((self.bytes[order], order) for order in orders), key=lambda pair: (pair[0], len(pair[1])))
+    def verified(self, wanted: Sequence[RowOrder]) -> SearchResult:
+        """The most promising measured again, the best of these on whole row groups, and the best of all polished."""
+        if not self.screen.bytes:
+            return self.result()
+        best = self.screen.ranked()[0]
+        asked = [*wanted, *(replace(best, columns=_joined(lead.columns, best.columns)) for lead in wanted)]
+        late = self.until(PROMOTION)
+        if not late():
+            middle = self.pool(self.rows.trial)
+            middle.measure([*self._best(self.screen, PROMISING), *asked], late)
+        middle = self.pools.get(self.rows.trial, self.screen)
+        if not self.until(VERIFICATION)():
+            last = self.pool(self.rows.verify)
+            last.measure([*self._best(middle, VERIFIED), *asked], self.until(VERIFICATION))
+            self.polish(last)
+        return self.result()
+
+    def _best(self, pool: Pool, count: int) -> list[RowOrder]:
+        """The cheapest, and the cheapest of each block size."""
+        ranked = pool.ranked()
+        first = {order.block_rows: order for order in reversed(ranked)}
+        return list(dict.fromkeys([*ranked[:count], *(order for order in ranked if order in first.values())]))
+
+    def polish(self, verified: Pool) -> None:
+        """Move columns of the best verified order as long as one move in a round makes it smaller."""
+        if not verified.bytes or self._out_of_time(POLISH):
+            return
+        pool = self.pool(self.rows.trial)
+        best = next(iter(pool.measure(verified.ranked()[:1], self.until(POLISH))), None)
+        fewest, most = POLISH_TRIALS
+        left = min(most, max(fewest, POLISH_ROWS // max(1, self.rows.trial)))
+        start = best
+        while best is not None and left > 0 and not self._out_of_time(POLISH):
+            new = polished(best, self.trials.column_bytes(best, pool.rows), self.columns)
+            better = None
+            for place in range(0, len(new), 4):
+                tried = pool.measure(new[place : place + 4], self.until(POLISH))
+                left -= 4
+                if tried and pool.bytes[tried[0]] < pool.bytes[best] * (1 - POLISH_STEP):
+                    better = tried[0]
+                if better or left <= 0 or self._out_of_time(POLISH):
+                    break
+            if better is None:
+                break
+            best = better
+        if best is not None and best != start:
+            verified.measure([best], self.until(VERIFICATION))
+
+    def result(self) -> SearchResult:
+        ranked: dict[RowOrder, MeasuredOrder] = {}
+        for rows in sorted(self.pools, reverse=True):
+            pool = self.pools[rows]
+            for order in pool.ranked():
+                ranked.setdefault(order, pool.measured(order))
+        pools = self.pools.values()
+        through = not self.screen.bytes or self.rows.verify in self.pools
+        complete = all(pool.complete for pool in pools) and through and not self._out_of_time(1.0)
+        return SearchResult(tuple(ranked.values()), sum(pool.count for pool in pools), complete)
 
 
-def _extensions(order: Order, shortlist: Sequence[str], is_best: bool) -> Iterable[Order]:
-    """The order with one more column: behind or, as long as it is short or the best, in front or before the last."""
-    for name in shortlist:
-        if name not in order:
-            yield (*order, name)
-            if is_best or len(order) == 1:
-                yield (name, *order)
-            if is_best and len(order) > 1:
-                yield (*order[:-1], name, order[-1])
+def _different(ranked: Sequence[RowOrder], count: int) -> list[RowOrder]:
+    """The best order, and the best of each other first column, filled up with the next best."""
+    first: dict[str, RowOrder] = {}
+    for order in ranked:
+        first.setdefault(order.columns[0], order)
+    chosen = list(first.values())[:count]
+    return chosen + [order for order in ranked if order not in chosen][: count - len(chosen)]
 
 
-def _joined(lead: Order, order: Order) -> Order:
-    return (*lead, *(name for name in order if name not in lead))
+def _in_front(order: RowOrder, columns: Iterable[str]) -> list[RowOrder]:
+    return [replace(order, columns=(name, *order.columns)) for name in columns if name not in order.columns]
 
 
-def _verified(trials: _Trials, asked: Sequence[Order], verify_rows: int) -> SearchResult:
-    ranked = trials.ranked()
-    rest = [MeasuredOrder(order, size, trials.arrival, trials.rows) for size, order in ranked]
-    if verify_rows <= trials.rows or not ranked or trials.out_of_time():
-        complete = trials.complete and (verify_rows <= trials.rows or not ranked)
-        return SearchResult(tuple(rest), trials.count, complete)
-    finalists = _Trials(trials.cost, trials.out_of_time, verify_rows)
-    measured = finalists.measure([*(order for _, order in ranked[:VERIFIED]), *asked])
-    proved = [MeasuredOrder(order, size, finalists.arrival, verify_rows) for size, order in measured]
-    return SearchResult(
-        (*proved, *(entry for entry in rest if entry.order not in finalists.bytes)),
-        trials.count + finalists.count,
-        trials.complete and finalists.complete,
-    )
+def _joined(lead: tuple[str, ...], columns: tuple[str, ...]) -> tuple[str, ...]:
+    return (*lead, *(name for name in columns if name not in lead))

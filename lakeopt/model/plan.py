@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from lakeopt.errors import UsageError
@@ -32,11 +32,20 @@ class SortField:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How rows lie in the files of a table. ``version`` is raised when the same words come to mean another order."""
+    """How rows lie in the files of a table. ``version`` is raised when the same words come to mean another order.
+
+    With ``block_rows`` rows are sorted only inside arrival blocks of so many rows, else over the whole partition.
+    ``cuts`` holds cut points by column, as :func:`lakeopt.keys.cut_points.to_text` writes them: of each column alone
+    (z-order, Hilbert), or of pairs of the two columns (PV buckets). With ``seen`` only these values of the first
+    column are told apart, and all others are in a bucket behind the last.
+    """
 
     strategy: str
     columns: tuple[SortField, ...] = ()
     version: int = 1
+    block_rows: int | None = None
+    cuts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    seen: tuple[str | None, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +165,25 @@ def _require(holds: object, what: str) -> None:
 class Baseline:
     """What the table takes today, and what merging its small files alone would make of it.
 
-    Sample figures: the same sampled rows, encoded with the same writer, in arrival order.
+    ``bin_packed_bytes`` is with the table's own writer, ``tuned_bytes`` with the writer and the encodings that a
+    layout would be written with: what is below that is the merit of an order. ``sampled_bytes`` are those of the
+    sampled rows in arrival order, with the table's own writer.
     """
 
     current_bytes: int
     bin_packed_bytes: int
+    tuned_bytes: int
     sampled_rows: int
     sampled_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One layout that was measured. ``bytes_ratio`` is to arrival order with the same writer (< 1 is smaller)."""
+    """One layout that was measured. ``bytes_ratio`` is to arrival order with the table's own writer (< 1 is smaller).
+
+    ``writer`` holds the encodings that were chosen together with the order of the chosen candidate. With
+    ``block_rows`` rows are sorted inside arrival blocks of so many rows; ``cuts`` are those of its layout.
+    """
 
     strategy: str
     columns: tuple[SortField, ...]
@@ -175,6 +191,8 @@ class Candidate:
     bytes_ratio: float
     scanned_ratio: float | None
     why: str
+    block_rows: int | None = None
+    cuts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lakeopt.errors import UnknownName, UsageError
 
@@ -105,11 +105,19 @@ class Scan:
     deletes: pa.Table | None = None
 
 
+#: Encodings of a column that a writer can be told to use, by their names here.
+ENCODINGS = ("dictionary", "plain", "delta-binary-packed", "delta-length-byte-array", "delta-byte-array")
+_BY_COLUMN = {"encoding.": "encodings", "bloom.": "bloom_filters"}
+_OPTION_VALUES = {"codec": r".*", "level": r"-?[0-9]+", "encoding.": "|".join(ENCODINGS)}
+
+
 @dataclass(frozen=True, slots=True)
 class WriterOptions:
     """How data files are encoded: the table's own ``write.*`` properties, resolved.
 
-    ``row_group_bytes`` is in memory (Arrow) bytes, ``page_bytes`` uncompressed bytes.
+    ``row_group_bytes`` is in memory (Arrow) bytes, ``page_bytes`` uncompressed bytes. ``encodings`` names one of
+    :data:`ENCODINGS` by top-level column; a column that it does not name gets a dictionary for as long as that pays.
+    ``bloom_filters`` gives by column the number of different values that its filter is sized for.
     """
 
     codec: str = "zstd"
@@ -119,10 +127,17 @@ class WriterOptions:
     page_bytes: int = 1_048_576
     page_rows: int = 20_000
     dictionary_bytes: int = 2 * 1024 * 1024
+    encodings: Mapping[str, str] = field(default_factory=dict)
+    bloom_filters: Mapping[str, int] = field(default_factory=dict)
 
     def as_mapping(self) -> dict[str, str]:
-        """The options as text, as plans carry them."""
-        return {name: str(value) for name, value in asdict(self).items() if value is not None}
+        """The options as text, as plans carry them: ``encoding.<column>`` and ``bloom.<column>`` one by one."""
+        values = asdict(self)
+        columns = {prefix: values.pop(name) for prefix, name in _BY_COLUMN.items()}
+        text = {name: str(value) for name, value in values.items() if value is not None}
+        for prefix, of_columns in columns.items():
+            text |= {prefix + column: str(value) for column, value in of_columns.items()}
+        return text
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, str]) -> WriterOptions:
@@ -133,12 +148,20 @@ class WriterOptions:
 
         :raises UsageError: an option is unknown, or its value is no number.
         """
+        found: dict[str, Any] = {name: {} for name in _BY_COLUMN.values()}
         for name, value in values.items():
-            if name not in cls.__dataclass_fields__:
+            prefix = next((prefix for prefix in _BY_COLUMN if name.startswith(prefix)), None)
+            if prefix is None and (name not in cls.__dataclass_fields__ or name in found):
                 raise UnknownName("writer option", name, cls.__dataclass_fields__)
-            if name != "codec" and not re.fullmatch(r"-?[0-9]+" if name == "level" else r"[0-9]*[1-9][0-9]*", value):
+            pattern = _OPTION_VALUES.get(prefix or name, r"[0-9]*[1-9][0-9]*")
+            if not re.fullmatch(pattern, value):
                 raise UsageError(f"the writer option {name} cannot be {value!r}", hint="make a new plan")
-        return cls(**{name: value if name == "codec" else int(value) for name, value in values.items()})  # type: ignore[arg-type]
+            typed = value if name == "codec" or prefix == "encoding." else int(value)
+            if prefix is None:
+                found[name] = typed
+            else:
+                found[_BY_COLUMN[prefix]][name.removeprefix(prefix)] = typed
+        return cls(**found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +190,27 @@ class Repartition:
     locate: Callable[[int, tuple[bytes | None, ...]], str]
 
 
+class LeadingKey(Protocol):
+    """A pure function of the values of some columns: engines call it on batches, and may ship it to other processes."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Top-level columns whose values it takes, in this order."""
+
+    @property
+    def divides_files(self) -> bool:
+        """Whether a file holds rows of one number only."""
+
+    def __call__(self, values: Sequence[pa.Array]) -> pa.Array:
+        """One uint64 a row, never null."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageRequest:
     """One file group to be written anew.
 
     ``sort`` is the key as (top-level column name, ascending, nulls first), empty for bin-pack.
+    With ``leading`` rows are ordered by its number first, and by ``sort`` where that is equal.
     ``locate(n)`` gives the location of the n-th output file. ``memory_bytes`` bounds the whole process.
     With ``partition`` rows are divided first and ordered by ``sort`` within each partition.
     ``footer_metadata`` goes into each file's key-value metadata. ``progress(rows)`` is told of rows written.
@@ -188,3 +227,4 @@ class StageRequest:
     footer_metadata: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[int], None] = lambda rows: None
     partition: Repartition | None = None
+    leading: LeadingKey | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,27 +22,21 @@ def encode(
     """Encode rows as one row group: data pages v1, page index, statistics of all columns, decimals as integers up
     to 18 digits.
 
-    ``plain`` names top-level columns that get no dictionary. Byte-stream-split is never used: Spark's vectorised
-    reader cannot read it.
+    Columns that ``options`` names no encoding for get a dictionary, save those in ``plain``. Byte-stream-split is
+    never used: Spark's vectorised reader cannot read it.
 
     :raises DataFileError: a required column holds nulls.
     """
+    rows = _dense(rows, options)
+    encodings = dict.fromkeys(plain, "plain") | dict(options.encodings)
     sink = pa.BufferOutputStream()
     try:
         with pq.ParquetWriter(
             sink,
             rows.schema,
-            compression=options.codec,
-            compression_level=options.level,
-            use_dictionary=_dictionary_leaves(rows.schema, plain) if plain else True,
-            dictionary_pagesize_limit=options.dictionary_bytes,
-            data_page_size=options.page_bytes,
-            max_rows_per_page=options.page_rows,
-            write_batch_size=_write_batch(rows, options),
             write_page_index=True,
-            store_decimal_as_integer=True,
-            store_schema=False,
             sorting_columns=sorting_columns(rows.schema, sort) or None,
+            **writer_arguments(rows, options, encodings),
         ) as writer:
             writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
     except pa.ArrowInvalid as error:
@@ -49,6 +44,67 @@ def encode(
             raise DataFileError(f"a required column holds nulls: {error}") from error
         raise
     return EncodedRowGroup.parse(sink.getvalue())
+
+
+def writer_arguments(rows: pa.Table, options: WriterOptions, encodings: Mapping[str, str]) -> dict[str, Any]:
+    """How pyarrow is told to encode these rows; ``encodings`` by top-level column, where not a dictionary."""
+    fixed = {name: encoding for name, encoding in encodings.items() if encoding != "dictionary"}
+    dictionary: bool | list[str] = _dictionary_leaves(rows.schema, fixed) if fixed else True
+    return {
+        "compression": options.codec,
+        "compression_level": options.level,
+        "use_dictionary": dictionary or False,
+        "column_encoding": {n: _PARQUET_NAMES[e] for n, e in fixed.items() if n in rows.schema.names and e != "plain"}
+        or None,
+        "dictionary_pagesize_limit": options.dictionary_bytes,
+        "data_page_size": options.page_bytes,
+        "max_rows_per_page": options.page_rows,
+        "write_batch_size": _write_batch(rows, options),
+        "store_decimal_as_integer": True,
+        "store_schema": False,
+    }
+
+
+#: Encodings by their names in the Parquet format.
+_PARQUET_NAMES = {
+    "delta-binary-packed": "DELTA_BINARY_PACKED",
+    "delta-length-byte-array": "DELTA_LENGTH_BYTE_ARRAY",
+    "delta-byte-array": "DELTA_BYTE_ARRAY",
+}
+
+
+def possible_encodings(kind: pa.DataType) -> tuple[str, ...]:
+    """Encodings that a column of this type can be written in, the default first. Nested ones keep the default.
+
+    >>> possible_encodings(pa.int64())
+    ('dictionary', 'plain', 'delta-binary-packed')
+    """
+    if pa.types.is_nested(kind) or pa.types.is_null(kind) or isinstance(kind, pa.BaseExtensionType):
+        return ("dictionary",)
+    if pa.types.is_boolean(kind):
+        return ("plain",)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
+        return ("dictionary", "plain", "delta-length-byte-array", "delta-byte-array")
+    if pa.types.is_floating(kind) or pa.types.is_fixed_size_binary(kind):
+        return ("dictionary", "plain")
+    if pa.types.is_decimal(kind) and kind.precision > 18:
+        return ("dictionary", "plain")
+    return ("dictionary", "plain", "delta-binary-packed")
+
+
+def _dense(rows: pa.Table, options: WriterOptions) -> pa.Table:
+    """Rows whose columns with an encoding of their own hold values, not references into a dictionary."""
+    for position, column in enumerate(rows.columns):
+        if (
+            pa.types.is_dictionary(column.type)
+            and options.encodings.get(rows.schema.names[position]) not in _DICTIONARY
+        ):
+            values = column.cast(column.type.value_type)
+            rows = rows.set_column(position, rows.schema.field(position).with_type(values.type), values)
+    return rows
+
+
+_DICTIONARY = (None, "dictionary")
 
 
 def _write_batch(rows: pa.Table, options: WriterOptions) -> int:

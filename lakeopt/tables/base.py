@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lakeopt.model.plan import FileGroup, RewritePlan, SortField
+from lakeopt.model.plan import FileGroup, Goal, RewritePlan, SortField
 from lakeopt.model.scan import Repartition, Scan, WriterOptions
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class Table(Protocol):
     def view(self, name: str, snapshot_id: int | None = None) -> pa.Table:
         """Metadata as rows: ``snapshots``, ``refs`` or ``manifests``."""
 
-    def writer_options(self, *, level: int | None = None) -> WriterOptions:
-        """Encoding that the table's own properties ask for."""
+    def writer_options(self, *, level: int | None = None, goal: Goal | None = None) -> WriterOptions:
+        """Encoding that the table's own properties ask for; a goal says what they leave open."""
 
     def target_file_bytes(self) -> int:
         """``write.target-file-size-bytes``, as bytes on disk."""

@@ -38,6 +38,7 @@ def profile(
     """
     from lakeopt.analysis.columns import bytes_shares, measure_columns
     from lakeopt.analysis.trial import Trial, window_rows
+    from lakeopt.model.row_order import ARRIVAL
 
     opened = sampled_table(
         table, sample_rows=sample_rows, whole=exact, memory=memory, threads=threads, settings=settings
@@ -47,7 +48,7 @@ def profile(
     shares = bytes_shares(opened.files, opened.table.schema)
     if shares is None:
         arrival = Trial(rows, writer, partition=opened.sample.partition, threads=opened.threads, seed=seed)
-        sizes = arrival.column_bytes(arrival.order(()), windows)
+        sizes = arrival.column_bytes(ARRIVAL, windows)
         shares = {name: size / max(1, sum(sizes.values())) for name, size in sizes.items()}
     widest = sorted(shares, key=lambda name: -shares[name])[:MATRIX_COLUMNS]
     keys = [name for name in rows.column_names if name in widest]

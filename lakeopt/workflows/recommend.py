@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lakeopt.config import Settings
 from lakeopt.errors import UsageError
 from lakeopt.layout.choice import choose
 from lakeopt.layout.search import MIN_GAIN
 from lakeopt.model.plan import Candidate, Goal, LayoutRecommendation
+from lakeopt.model.row_order import ARRIVAL
 from lakeopt.tables.base import Table
 from lakeopt.workflows.sampled import sampled_table
 
+if TYPE_CHECKING:
+    from lakeopt.layout.measured import MeasuredOrder
+    from lakeopt.layout.search import SearchResult
+    from lakeopt.workflows.layout_search import Tuned
+    from lakeopt.workflows.study import Study
+
 #: Sort keys that are reported, beside the chosen one and those that the queries ask for.
 SHOWN = 10
+
+
+#: What a table's readers are taken to read where nothing is said of them.
+ENCODINGS = frozenset({"dictionary", "plain"})
 
 
 def recommend(
@@ -22,6 +35,8 @@ def recommend(
     *,
     goal: Goal = "storage",
     queries: str | Path | None = None,
+    encodings: Collection[str] = ENCODINGS,
+    compression_level: int | None = None,
     time_budget: float | None = None,
     memory: int | None = None,
     threads: int | None = None,
@@ -31,36 +46,33 @@ def recommend(
 ) -> LayoutRecommendation:
     """Candidate layouts of a table with measured bytes, best first; "leave it alone" wins below 2 %.
 
-    ``queries`` is a file of named SQL; goals ``reads`` and ``balanced`` need one. ``time_budget`` is in seconds,
-    ``memory`` in bytes of the whole process. Without a time budget the same seed gives the same result.
+    ``queries`` is a file of named SQL; goals ``reads`` and ``balanced`` need one. ``encodings`` are those that may
+    be written. ``time_budget`` is in seconds, ``memory`` in bytes of the whole process. Without a time budget the
+    same seed gives the same result.
 
     :raises UnknownName: no such table.
     :raises UsageError: a goal without the queries it needs, or a file of queries that cannot be read.
     :raises DataFileError: a data file is missing or damaged.
     """
+    from lakeopt.workflows import reasons
     from lakeopt.workflows.study import Study
 
     started = time.monotonic()
     if goal != "storage" and queries is None:
         raise UsageError(f"the goal {goal!r} needs queries", hint="give a file of named queries with --queries")
     opened = sampled_table(table, sample_rows=sample_rows, memory=memory, threads=threads, settings=settings)
-    study = Study(opened, queries, seed)
-    found = study.search(lambda: time_budget is not None and time.monotonic() - started > time_budget)
-    baseline = study.baseline()
-    # Only orders that were judged on the same rows compare with each other.
-    orders = [order for order in found.ranked if order.rows == found.ranked[0].rows]
-    best = choose([study.option(order) for order in orders], study.scanned_ratio(()), goal)
-    shown = {n: order for n, order in enumerate(orders) if n < SHOWN or n == best or order.order in study.wanted}
-    sorts, unsorted = {n: study.candidate(order) for n, order in shown.items()}, study.unsorted(baseline)
-    chosen: Candidate | None = None
-    reason = study.no_gain(found)
-    if best is not None:
-        chosen = sorts[best]
-        reason = study.gain(chosen, found, baseline)
-    elif study.has_small_files() and baseline.bin_packed_bytes <= (1 - MIN_GAIN) * baseline.current_bytes:
-        chosen = unsorted[-1]
-        reason += study.merged(baseline)
-    candidates = sorted([*sorts.values(), *unsorted], key=lambda candidate: _rank(candidate, goal))
+    writer = opened.table.writer_options(level=compression_level, goal=goal)
+    study = Study(opened, queries, writer, encodings, seed=seed, time_budget=time_budget, started=started)
+    found = study.run()
+    baseline = study.baseline
+    candidates, chosen = _candidates(study, found, goal)
+    if chosen is not None:
+        reason = reasons.gain(study, chosen, found, baseline)
+    elif study.has_small_files() and baseline.tuned_bytes <= (1 - MIN_GAIN) * baseline.current_bytes:
+        (chosen,) = [candidate for candidate in candidates if candidate.strategy == "bin-pack"]
+        reason = reasons.no_gain(study, found) + reasons.merged(baseline)
+    else:
+        reason = reasons.no_gain(study, found) + reasons.encoded_anew(baseline)
     return LayoutRecommendation(
         table=opened.table.identifier,
         snapshot_id=None if opened.snapshot_id is None else str(opened.snapshot_id),
@@ -72,6 +84,28 @@ def recommend(
         trials=found.trials,
         elapsed_seconds=time.monotonic() - started,
     )
+
+
+def _candidates(study: Study, found: SearchResult, goal: Goal) -> tuple[list[Candidate], Candidate | None]:
+    """What is shown, best first, and which of the orders among them is taken."""
+    orders, best, tuned = _decided(study, found, goal)
+    shown = {n: order for n, order in enumerate(orders) if n < SHOWN or n == best or order.order in study.wanted}
+    sorts = {n: study.candidate(order, tuned if n == best else None) for n, order in shown.items()}
+    candidates = sorted([*sorts.values(), *study.unsorted()], key=lambda candidate: _rank(candidate, goal))
+    return candidates, None if best is None else sorts[best]
+
+
+def _decided(study: Study, found: SearchResult, goal: Goal) -> tuple[list[MeasuredOrder], int | None, Tuned | None]:
+    """The orders that compare, which of them is best (None: none gains enough), and its encodings."""
+    # Only orders that were judged on the same rows compare with each other.
+    orders = [order for order in found.ranked if order.rows == found.ranked[0].rows]
+    best = choose([study.option(order) for order in orders], study.scanned_ratio(ARRIVAL), goal)
+    if best is None:
+        return orders, None, None
+    tuned = study.search.tuned(orders[best].order)
+    if goal == "storage" and tuned.bytes > (1 - MIN_GAIN) * study.arrival.bytes:
+        return orders, None, None
+    return orders, best, tuned
 
 
 def _rank(candidate: Candidate, goal: Goal) -> float:

@@ -1,9 +1,9 @@
-"""What is measured of one sampled table before a layout is recommended, and how that is said in words."""
+"""What is measured of one sampled table before a layout is recommended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache, cached_property
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeopt.analysis.pruning import PagePruning
-from lakeopt.analysis.trial import Trial, window_rows
 from lakeopt.layout.choice import Option
 from lakeopt.layout.file_groups import MIN_SMALL_FILES, is_small
-from lakeopt.layout.search import MIN_GAIN, MeasuredOrder, Order, SearchResult, search
-from lakeopt.layout.shortlist import shortlist
+from lakeopt.layout.measured import MeasuredOrder
+from lakeopt.layout.search import SearchResult
 from lakeopt.model.plan import Baseline, Candidate, SortField
+from lakeopt.model.row_order import ARRIVAL, RowOrder
+from lakeopt.model.scan import WriterOptions
 from lakeopt.units import format_size
+from lakeopt.workflows.layout_search import LayoutSearch, Tuned
 from lakeopt.workflows.sampled import SampledTable
 
 if TYPE_CHECKING:
@@ -28,13 +30,36 @@ LEADING_FILTERS = 3
 
 
 class Study:
-    """Trials on a sample of one table, and the queries that it should serve."""
+    """Trials on a sample of one table, and the queries that it should serve.
 
-    def __init__(self, opened: SampledTable, queries: str | Path | None, seed: int) -> None:
+    ``writer`` is what the table would be written with, ``encodings`` are those that its readers read.
+    """
+
+    def __init__(
+        self,
+        opened: SampledTable,
+        queries: str | Path | None,
+        writer: WriterOptions,
+        encodings: Collection[str],
+        *,
+        seed: int,
+        time_budget: float | None,
+        started: float,
+    ) -> None:
         sample = opened.sample
         self.opened, self.rows = opened, sample.rows.num_rows
-        self.writer = opened.table.writer_options()
-        self.trial = Trial(sample.rows, self.writer, partition=sample.partition, threads=opened.threads, seed=seed)
+        self.current_writer = opened.table.writer_options()
+        self.search = LayoutSearch(
+            sample.rows,
+            writer,
+            encodings=encodings,
+            partition=sample.partition,
+            threads=opened.threads,
+            seed=seed,
+            time_budget=time_budget,
+            started=started,
+        )
+        self.trial = self.search.trial
         self.pruning = None if queries is None else self._pruning(queries)
 
     def _pruning(self, queries: str | Path) -> PagePruning:
@@ -51,65 +76,82 @@ class Study:
             self.trial.codes,
             asked,
             partition=sample.partition,
-            page_rows=round(self.writer.page_rows / sample.scale),
+            page_rows=round(self.search.writer.page_rows / sample.scale),
         )
 
     @cached_property
-    def wanted(self) -> list[Order]:
+    def wanted(self) -> list[RowOrder]:
         """Orders that the queries ask for: each of the columns they filter most, and the first two together."""
         filtered = self.pruning.columns[:LEADING_FILTERS] if self.pruning else []
-        return [(name,) for name in filtered] + ([tuple(filtered[:2])] if len(filtered) > 1 else [])
+        pair = [RowOrder(tuple(filtered[:2]))] if len(filtered) > 1 else []
+        return [RowOrder((name,)) for name in filtered] + pair
 
-    def search(self, out_of_time: Callable[[], bool]) -> SearchResult:
-        """Rank orders by measured bytes: on windows of the sample first, the best on all of it."""
-        windows = window_rows(self.opened.sample.rows)
-        sizes = self.trial.column_bytes(self.trial.order(()), windows)
-        cardinality = {name: codes.cardinality for name, codes in self.trial.codes.items()}
-        keys = shortlist(cardinality, sizes, self.rows)
-        return search(keys, self.trial.cost, out_of_time, trial_rows=windows, verify_rows=self.rows, wanted=self.wanted)
+    def run(self) -> SearchResult:
+        """Rank orders by measured bytes."""
+        return self.search.run(self.wanted)
 
     def option(self, measured: MeasuredOrder) -> Option:
         """What an order is judged by."""
         return Option(measured.ratio, self.scanned_ratio(measured.order))
 
-    def scanned_ratio(self, order: Order) -> float | None:
+    def scanned_ratio(self, order: RowOrder) -> float | None:
         """Share of pages that the queries touch in this order; None without queries."""
         return None if self.pruning is None else self.pruning.scanned_ratio(self.trial.order(order))
 
-    def candidate(self, measured: MeasuredOrder) -> Candidate:
-        """A measured order as a layout."""
-        before = self._arrival_bytes(measured.rows)
-        after = self.trial.column_bytes(self.trial.order(measured.order), measured.rows)
+    @cached_property
+    def arrival(self) -> Tuned:
+        """Arrival order, with the smallest encodings that it can have."""
+        return self.search.tuned(ARRIVAL)
+
+    @cached_property
+    def plain_arrival(self) -> int:
+        """Bytes of the sample in arrival order as the table's own writer encodes it."""
+        return self.trial.tuned(ARRIVAL, self.search.rows.verify, self.current_writer, ("dictionary",))[0]
+
+    def candidate(self, measured: MeasuredOrder, tuned: Tuned | None = None) -> Candidate:
+        """A measured order as a layout; ``tuned`` where its encodings were chosen for good."""
+        ratio = measured.ratio if tuned is None else tuned.bytes / max(1, self.arrival.bytes)
+        before = self.trial.column_bytes(ARRIVAL, measured.rows)
+        after = self.trial.column_bytes(measured.order, measured.rows)
         gains = {name: before[name] - after[name] for name in before}
         shrunk = [name for name in sorted(gains, key=lambda name: -gains[name])[:3] if gains[name] > 0]
-        change = f"{abs(1 - measured.ratio):.1%} {'smaller' if measured.ratio <= 1 else 'larger'} than arrival order"
-        mostly = f", most saved in {', '.join(shrunk)}" if shrunk and measured.ratio < 1 else ""
-        option = self.option(measured)
-        fields = tuple(SortField(name) for name in measured.order)
-        writer = self.writer.as_mapping()
-        return Candidate("sort", fields, writer, option.bytes_ratio, option.scanned_ratio, change + mostly)
+        change = f"{abs(1 - ratio):.1%} {'smaller' if ratio <= 1 else 'larger'} than arrival order"
+        mostly = f", most saved in {', '.join(shrunk)}" if shrunk and ratio < 1 else ""
+        return Candidate(
+            "sort",
+            tuple(SortField(name) for name in measured.order.columns),
+            (self.search.writer if tuned is None else tuned.writer).as_mapping(),
+            ratio * self._tuning,
+            self.scanned_ratio(measured.order),
+            change + mostly,
+            measured.order.block_rows,
+        )
 
-    @cache  # noqa: B019 (a study lives as long as one recommendation)
-    def _arrival_bytes(self, rows: int) -> dict[str, int]:
-        return self.trial.column_bytes(self.trial.order(()), rows)
+    @property
+    def _tuning(self) -> float:
+        """Bytes of arrival order with the writer that would be used, relative to the table's own."""
+        return self.arrival.bytes / self.plain_arrival if self.plain_arrival else 1.0
 
-    def unsorted(self, baseline: Baseline) -> list[Candidate]:
+    def unsorted(self) -> list[Candidate]:
         """The layouts that keep arrival order: nothing done, and small files merged."""
-        scanned, writer = self.scanned_ratio(()), self.writer.as_mapping()
+        scanned, baseline = self.scanned_ratio(ARRIVAL), self.baseline
         alone = f"leave it alone: {format_size(baseline.current_bytes)} today"
-        merged = f"arrival order kept, small files merged: about {format_size(baseline.bin_packed_bytes)}"
+        merged = f"arrival order kept, small files merged: about {format_size(baseline.tuned_bytes)}"
+        own, tuned = self.current_writer.as_mapping(), self.arrival.writer.as_mapping()
         return [
-            Candidate("none", (), writer, 1.0, scanned, alone),
-            Candidate("bin-pack", (), writer, 1.0, scanned, merged),
+            Candidate("none", (), own, 1.0, scanned, alone),
+            Candidate("bin-pack", (), tuned, self._tuning, scanned, merged),
         ]
 
+    @cached_property
     def baseline(self) -> Baseline:
         """Today's bytes, and the measured bytes of the sample in arrival order, scaled to the table."""
-        files = self.opened.files
-        sampled = self.trial.cost((), self.rows) if self.rows else 0
+        files, scale = self.opened.files, self.opened.sample.scale
+        sampled, tuned = (self.plain_arrival, self.arrival.bytes) if self.rows else (0, 0)
         return Baseline(
             current_bytes=int(pc.sum(files["file_size_in_bytes"]).as_py() or 0),
-            bin_packed_bytes=round(sampled * self.opened.sample.scale),
+            bin_packed_bytes=round(sampled * scale),
+            tuned_bytes=round(tuned * scale),
             sampled_rows=self.rows,
             sampled_bytes=sampled,
         )
@@ -122,44 +164,3 @@ class Study:
         small = pa.array([is_small(size, target) for size in sizes], pa.bool_())
         counted = files.filter(small).group_by(["spec_id", "partition"]).aggregate([([], "count_all")])
         return int(pc.max(counted["count_all"]).as_py() or 0) >= MIN_SMALL_FILES
-
-    def sampled(self) -> str:
-        """On how many rows was measured, in words."""
-        total = self.opened.sample.record_count
-        return f"all {self.rows:,} rows" if self.opened.sample.whole else f"{self.rows:,} of {total:,} rows"
-
-    def no_gain(self, found: SearchResult) -> str:
-        """Why no order is taken, with the figures of the best."""
-        if not self.rows:
-            return "The table is empty."
-        if not found.ranked:
-            return (
-                "No column tells rows apart in a way that they can be sorted by."
-                if found.complete
-                else "The time ran out before any order was measured."
-            )
-        best = found.ranked[0]
-        short = "" if found.complete else " before the time ran out"
-        return (
-            f"No order pays: of {found.trials} trials on {self.sampled()}{short}, the best, "
-            f"by {', '.join(best.order)}, takes {best.ratio:.1%} of arrival order's bytes; "
-            f"a rewrite is worth it from {MIN_GAIN:.0%} less."
-        )
-
-    def merged(self, baseline: Baseline) -> str:
-        """What merging small files alone gains, in words."""
-        now, then = format_size(baseline.current_bytes), format_size(baseline.bin_packed_bytes)
-        return f" Merging small files alone makes about {then} of the {now} it takes today."
-
-    def gain(self, best: Candidate, found: SearchResult, baseline: Baseline) -> str:
-        """Why an order is taken, with its figures."""
-        after = round(baseline.bin_packed_bytes * best.bytes_ratio)
-        scanned, before = best.scanned_ratio, self.scanned_ratio(())
-        reads = "" if scanned is None else f" Its queries touch {scanned:.1%} of the pages instead of {before:.1%}."
-        short = "" if found.complete else " The time ran out before the search was through."
-        return (
-            f"Sorted by {', '.join(field.name for field in best.columns)} the table takes {best.bytes_ratio:.1%} of "
-            f"its bytes in arrival order, about {format_size(after)} instead of "
-            f"{format_size(baseline.bin_packed_bytes)} (today {format_size(baseline.current_bytes)}), "
-            f"measured on {self.sampled()} with the table's own writer.{reads}{short}"
-        )

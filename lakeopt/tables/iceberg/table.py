@@ -14,7 +14,7 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.typedef import Record
 
 from lakeopt.errors import StalePlan, UnknownName
-from lakeopt.model.plan import FileGroup, SortField
+from lakeopt.model.plan import FileGroup, Goal, SortField
 from lakeopt.model.scan import Repartition, Scan, WriterOptions
 from lakeopt.tables.iceberg import catalog, storage
 from lakeopt.tables.iceberg.arrow_schema import arrow_schema
@@ -190,9 +190,9 @@ class IcebergTable:
         """Metadata as rows: ``snapshots``, ``refs`` or ``manifests``."""
         return metadata_view(name, self._metadata, self.iceberg.io, self._snapshot(snapshot_id))
 
-    def writer_options(self, *, level: int | None = None) -> WriterOptions:
-        """Encoding that the table's own properties ask for."""
-        return writer_options(self.properties, level=level)
+    def writer_options(self, *, level: int | None = None, goal: Goal | None = None) -> WriterOptions:
+        """Encoding that the table's own properties ask for; a goal says what they leave open."""
+        return writer_options(self.properties, level=level, goal=goal)
 
     def target_file_bytes(self) -> int:
         """``write.target-file-size-bytes``, as bytes on disk."""

@@ -1,0 +1,98 @@
+"""The search for a layout over rows in memory: what it tries, on how many rows, and how it ends within its time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from lakeopt.analysis.rank_codes import Unsigned
+from lakeopt.analysis.trial import Trial, window_rows
+from lakeopt.layout.search import SearchResult, TrialRows, search
+from lakeopt.layout.shortlist import shortlist
+from lakeopt.model.row_order import ARRIVAL, RowOrder
+from lakeopt.model.scan import WriterOptions
+
+#: Bytes in memory of the windows that sift orders, and of those that compare them.
+SCREEN_BYTES, TRIAL_BYTES = 3_000_000, 12_000_000
+#: Compression level of trials, at most.
+TRIAL_LEVEL = 3
+#: Rows of arrival blocks; a row group is the largest.
+BLOCKS = (65_536, 262_144, 1_048_576)
+#: Blocks are tried where the rows fill so many.
+_MORE_THAN_A_BLOCK = 1.5
+#: Trials that have to fit in the time allowed.
+_TRIALS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """An order with its writer: the encoding of each column that is smallest in it, and the bytes it comes to."""
+
+    order: RowOrder
+    writer: WriterOptions
+    bytes: int
+
+
+class LayoutSearch:
+    """Searches the orders of one sample. ``encodings`` are those that may be written.
+
+    ``time_budget`` is in seconds, counted from ``started``. Orders are compared at a low compression level,
+    since a high one costs several times as much and ranks them alike; what is chosen is measured at its own.
+    """
+
+    def __init__(
+        self,
+        rows: pa.Table,
+        writer: WriterOptions,
+        *,
+        encodings: Collection[str],
+        partition: Unsigned | None = None,
+        threads: int = 1,
+        seed: int = 0,
+        time_budget: float | None = None,
+        started: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock, self._budget = clock, time_budget
+        self._started = clock() if started is None else started
+        self.writer = writer
+        quick = replace(writer, level=None if writer.level is None else min(writer.level, TRIAL_LEVEL))
+        self.trial = Trial(rows, quick, encodings=encodings, partition=partition, threads=threads, seed=seed)
+        verify = min(rows.num_rows, self.trial.group_rows)
+        screen, compare = (min(verify, window_rows(rows, size)) for size in (SCREEN_BYTES, TRIAL_BYTES))
+        self.rows = TrialRows(screen, compare, verify)
+
+    def out_of_time(self, share: float = 1.0) -> bool:
+        """Whether this share of the time allowed is over."""
+        return self._budget is not None and self._clock() - self._started >= share * self._budget
+
+    def run(self, wanted: Sequence[RowOrder] = ()) -> SearchResult:
+        """Rank orders by measured bytes."""
+        self._fit()
+        sizes = self.trial.column_bytes(ARRIVAL, self.rows.screen)
+        cardinality = {name: codes.cardinality for name, codes in self.trial.codes.items()}
+        keys = shortlist(cardinality, sizes, self.trial.count)
+        blocks = [block for block in BLOCKS if self.trial.count > _MORE_THAN_A_BLOCK * block]
+        return search(keys, self.trial, self.rows, self.out_of_time, blocks=blocks, wanted=wanted)
+
+    def _fit(self) -> None:
+        """Make trials small enough for a good many of them in the time that is left."""
+        if self._budget is None:
+            return
+        before = self._clock()
+        self.trial.cost(ARRIVAL, self.rows.screen)
+        spent = self._clock() - before
+        left = max(0.0, self._budget - (self._clock() - self._started))
+        fits = left / max(1e-6, spent) / _TRIALS
+        if fits < 1:
+            screen = max(1, int(self.rows.screen * max(fits, 0.25)))
+            self.rows = TrialRows(screen, min(self.rows.trial, 2 * screen), self.rows.verify)
+
+    def tuned(self, order: RowOrder) -> Tuned:
+        """The smallest encodings of an order, found on a whole row group where time allows."""
+        rows = self.rows.trial if self.out_of_time(0.95) else self.rows.verify
+        size, encodings = self.trial.tuned(order, rows, self.writer)
+        return Tuned(order, replace(self.writer, encodings=encodings), size)
