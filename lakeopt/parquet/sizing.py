@@ -7,6 +7,7 @@ groups are known: what is not known yet is estimated by the rate (bytes a row) o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 #: A file that is over its target by less than this share is better than a small file beside it.
@@ -34,12 +35,13 @@ class Sizing:
     file_rows: int = 0
     known_rows: int = 0
     known_bytes: int = 0
+    ended: bool = False
 
     def rows_wanted(self, limit: int) -> int:
         """Rows of the next row group, at most ``limit`` and a little."""
         if self.rate is None:
             return limit
-        if self.goal == 0.0 or self._room() < FULL * self.goal / self.rate:
+        if self.goal == 0.0 or self.ended or self._room() < FULL * self.goal / self.rate:
             self._next_file()
         room, left = self._room(), self.expected_rows - self.cut_rows
         rows = left if 0 < left <= room * (1 + SPREAD) else room
@@ -52,6 +54,10 @@ class Sizing:
         self.cut_rows += rows
         self.file_rows += rows
         return self.file, rows
+
+    def end_file(self) -> None:
+        """What was cut so far ends a file; how many rows are to come is not known."""
+        self.ended, self.expected_rows = self.cut_rows > 0, 0
 
     def encoded(self, rows: int, size: int, file: int | None = None) -> None:
         """Learn the size of an encoded row group; ``file`` if it is part of a file and not a trial."""
@@ -68,9 +74,41 @@ class Sizing:
     def _next_file(self) -> None:
         if self.goal:
             self.file += 1
+        self.ended = False
         self.file_rows = self.known_rows = self.known_bytes = 0
         assert self.rate is not None
         left = (self.expected_rows - self.cut_rows) * self.rate
         whole = math.floor(left / self.target_bytes)
         spread = whole >= 1 and left / whole <= self.target_bytes * (1 + SPREAD)
         self.goal = left / whole if spread else float(self.target_bytes)
+
+
+#: No part above this share of the target can be packed: whole parts would leave files that are small themselves.
+LARGEST_PART = 0.33
+
+
+def packed(sizes: Sequence[int], target_bytes: int) -> list[tuple[int, int]]:
+    """Where to cut a run of parts that stay whole into files of about the target size: (first, behind the last).
+
+    A file ends at the part that brings it nearest to its goal, at most a little above the target. Of parts up to
+    :data:`LARGEST_PART` of the target no file but the last has less than three quarters of it.
+
+    >>> packed([30, 30, 30, 30, 30], 100), packed([], 100)
+    ([(0, 3), (3, 5)], [])
+    """
+    cuts: list[tuple[int, int]] = []
+    start, held, left = 0, 0, sum(sizes)
+    goal = _goal(left, target_bytes)
+    for place, size in enumerate(sizes):
+        if place > start and (held + size / 2 > goal or held + size > target_bytes * (1 + SPREAD)):
+            cuts.append((start, place))
+            start, held, goal = place, 0, _goal(left, target_bytes)
+        held += size
+        left -= size
+    return [*cuts, (start, len(sizes))] if sizes else []
+
+
+def _goal(left: int, target_bytes: int) -> float:
+    """Bytes of the next file: what is left, in equal parts, where that is hardly above the target."""
+    whole = left // target_bytes
+    return left / whole if whole and left / whole <= target_bytes * (1 + SPREAD) else float(target_bytes)

@@ -9,6 +9,7 @@ the real file and the offsets in its footer and page index are moved. Field numb
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -20,7 +21,7 @@ MAGIC = b"PAR1"
 # FileMetaData
 NUM_ROWS, ROW_GROUPS, KEY_VALUES = 3, 4, 5
 # RowGroup
-COLUMNS, FILE_OFFSET, ORDINAL = 1, 5, 7
+COLUMNS, GROUP_ROWS, FILE_OFFSET, ORDINAL = 1, 3, 5, 7
 # ColumnChunk
 CHUNK_FILE_OFFSET, CHUNK_META, OFFSET_INDEX_AT, OFFSET_INDEX_SIZE, COLUMN_INDEX_AT, COLUMN_INDEX_SIZE = 2, 3, 4, 5, 6, 7
 # ColumnMetaData: data page, index page and dictionary page
@@ -81,17 +82,17 @@ class StitchedFile:
         (group,) = part.footer[ROW_GROUPS][1].values
         for chunk in group[COLUMNS][1].values:
             self._keep_indexes(chunk, view, shift)
-            _move(chunk, (CHUNK_FILE_OFFSET,), shift)
-            _move(chunk[CHUNK_META][1], PAGE_OFFSETS, shift)
-        _move(group, (FILE_OFFSET,), shift)
+            move(chunk, (CHUNK_FILE_OFFSET,), shift)
+            move(chunk[CHUNK_META][1], PAGE_OFFSETS, shift)
+        move(group, (FILE_OFFSET,), shift)
         group[ORDINAL] = (I16, len(self.groups))
         self.groups.append(group)
         self.row_count += part.row_count
         self.template = self.template or part.footer
         self._put(view[len(MAGIC) : part.pages_end])
 
-    def finish(self, key_values: dict[str, str]) -> int:
-        """Write page index and footer; the size of the file in bytes."""
+    def finish(self, key_values: Mapping[str, str], kept: Sequence[Struct] = ()) -> int:
+        """Write page index and footer, with ``kept`` key-values before new ones; the size of the file in bytes."""
         assert self.template is not None, "a Parquet file needs a row group"
         for chunk, column_index, _ in self.indexes:
             if column_index is not None:
@@ -103,10 +104,9 @@ class StitchedFile:
         footer[NUM_ROWS] = (I64, self.row_count)
         footer[ROW_GROUPS] = (LIST, Items(STRUCT, self.groups))
         footer.pop(KEY_VALUES, None)
-        if key_values:
-            pairs: list[Any] = [
-                {1: (BINARY, k.encode()), 2: (BINARY, v.encode())} for k, v in sorted(key_values.items())
-            ]
+        if key_values or kept:
+            pairs: list[Any] = list(kept)
+            pairs += [{1: (BINARY, k.encode()), 2: (BINARY, v.encode())} for k, v in sorted(key_values.items())]
             footer[KEY_VALUES] = (LIST, Items(STRUCT, pairs))
         tail = encode(footer)
         self._put(tail + struct.pack("<I", len(tail)) + MAGIC)
@@ -119,8 +119,7 @@ class StitchedFile:
             column_index = bytes(view[at : at + size])
         if OFFSET_INDEX_AT in chunk:
             offset_index, _ = decode(view, chunk[OFFSET_INDEX_AT][1])
-            for location in offset_index[PAGE_LOCATIONS][1].values:
-                _move(location, (LOCATION_OFFSET,), shift)
+            move_locations(offset_index, shift)
         self.indexes.append((chunk, column_index, offset_index))
 
     def _place(self, chunk: Struct, at: int, size: int, data: bytes) -> None:
@@ -132,9 +131,15 @@ class StitchedFile:
         self.position += len(data)
 
 
-def _move(fields: Struct, numbers: tuple[int, ...], shift: int) -> None:
+def move(fields: Struct, numbers: tuple[int, ...], shift: int) -> None:
     """Add ``shift`` to those of the offsets that are set; zero means unset to some writers, and stays."""
     for number in numbers:
         if number in fields and fields[number][1]:
             kind, offset = fields[number]
             fields[number] = (kind, offset + shift)
+
+
+def move_locations(offset_index: Struct, shift: int) -> None:
+    """Add ``shift`` to the places of the pages that an offset index lists."""
+    for location in offset_index[PAGE_LOCATIONS][1].values:
+        move(location, (LOCATION_OFFSET,), shift)
