@@ -26,6 +26,7 @@ _HOMES = {
     "rewrite_manifests": "lakeopt.workflows.rewrite_manifests",
     "bench": "lakeopt.workflows.bench",
     "history": "lakeopt.workflows.history",
+    "report": "lakeopt.workflows.report",
     "demo": "lakeopt.workflows.demo",
 }
 __all__ = ["__version__", *_HOMES]

@@ -115,6 +115,15 @@ def named(name: str, value: Any) -> str:
     return str(value)
 
 
+def listed(values: Mapping[str, Any], between: str = ", ") -> str:
+    """Names and values for people.
+
+    >>> listed({"cores": 2, "memory_bytes": 4_000_000_000})
+    'cores 2, memory bytes 4.0 GB'
+    """
+    return between.join(f"{name.replace('_', ' ')} {named(name, item)}" for name, item in values.items())
+
+
 def _number(name: str, value: int | float) -> str:
     words = name.split("_")
     if "bytes" in words or "length" in words:

@@ -77,6 +77,21 @@ class PlanOutput(Output):
 
 
 @dataclass(frozen=True, slots=True)
+class PageOutput(Output):
+    """As :class:`Output`, for a command whose value is a page too."""
+
+    output: Annotated[
+        Path | None, Option("--output", "-o", metavar="FILE", help="Write to FILE: a page where it ends in .html.")
+    ] = None
+
+    @property
+    def page(self) -> Path | None:
+        """The file that the page is to be written to, None where another form is asked for."""
+        wanted = self.output is not None and self.output.suffix.lower() in (".html", ".htm")
+        return self.output if wanted and self.format is None and not self.json else None
+
+
+@dataclass(frozen=True, slots=True)
 class Acting:
     """Common to commands that change a table."""
 

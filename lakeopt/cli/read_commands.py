@@ -9,7 +9,7 @@ import typer
 
 from lakeopt import registry
 from lakeopt.cli import diagnostics, output
-from lakeopt.cli.options import Goal, Option, Output, Queries, Table, TimeBudget, duration
+from lakeopt.cli.options import Goal, Option, Output, PageOutput, Queries, Table, TimeBudget, duration
 from lakeopt.errors import UsageError, WorkFailed
 from lakeopt.model.serde import Document
 from lakeopt.model.table import Severity, TableProfile
@@ -146,6 +146,34 @@ def history(table: Table, *, out: Output) -> int:
     return show(history(table), out)
 
 
+def report(
+    table: Table,
+    *,
+    goal: Goal = "storage",
+    queries: Queries = None,
+    bench: Annotated[Path | None, Option(metavar="FILE", help="JSON of a bench of this table, to be shown.")] = None,
+    time_budget: TimeBudget = None,
+    out: PageOutput,
+) -> int:
+    """Make one page about a table.
+
+    Where its bytes lie, findings, measured layouts, overlap before and after, queries, history: one HTML file that
+    needs no network. What cannot be had is named with the reason.
+
+    \b
+    Example: lakeopt report nyc.flights -o report.html
+    """
+    from lakeopt.report.page import page
+    from lakeopt.workflows.report import report
+
+    with diagnostics.waiting("measuring for the report", quiet=out.quiet):
+        value = report(table, goal=goal, queries=queries, bench=bench, time_budget=duration(time_budget))
+    if out.page is None:
+        return show(value, out)
+    output.save(page(value), out.page)
+    return 0
+
+
 def show(value: Document, out: Output) -> int:
     """Write the value that a library function returned; the exit code for that."""
     form = out.form
@@ -161,4 +189,4 @@ def fails_on(profile: TableProfile, severity: Severity | None) -> bool:
     )
 
 
-COMMANDS: tuple[Any, ...] = (tables, inspect, profile, recommend, bench, history)
+COMMANDS: tuple[Any, ...] = (tables, inspect, profile, recommend, bench, history, report)

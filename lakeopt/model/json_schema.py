@@ -47,25 +47,20 @@ def schema_of(cls: type[Document]) -> dict[str, Any]:
     """
     definitions: dict[str, Any] = {}
     body = _object(cls, definitions)
-    head = {"kind": {"const": cls.kind}, "schema_version": {"const": cls.schema_version}}
-    return {
-        "$schema": DRAFT,
-        "title": cls.kind,
-        **body,
-        "properties": head | body["properties"],
-        "required": [*head, *body["required"]],
-        "$defs": dict(sorted(definitions.items())),
-    }
+    return {"$schema": DRAFT, "title": cls.kind, **body, "$defs": dict(sorted(definitions.items()))}
 
 
 def _object(cls: type[Any], definitions: dict[str, Any]) -> dict[str, Any]:
     hints = get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]
+    properties: dict[str, Any] = {}
+    if issubclass(cls, Document):
+        properties = {"kind": {"const": cls.kind}, "schema_version": {"const": cls.schema_version}}
+    properties |= {field.name: _schema(hints[field.name], definitions) for field in dataclasses.fields(cls)}
     return {
         "description": inspect.getdoc(cls) or cls.__name__,
         "type": "object",
-        "properties": {name: _schema(hints[name], definitions) for name in names},
-        "required": names,
+        "properties": properties,
+        "required": list(properties),
         "additionalProperties": False,
     }
 

@@ -1,0 +1,173 @@
+"""``report``: everything that lakeopt can say about one table, for one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from lakeopt.config import Settings, load_settings
+from lakeopt.errors import LakeoptError, UsageError
+from lakeopt.model.plan import Goal
+from lakeopt.model.report import MissingPart, Part, StoredBytes, TableReport
+from lakeopt.model.result import BenchReport
+from lakeopt.model.serde import from_json
+from lakeopt.model.table import TableProfile
+from lakeopt.tables.base import Table
+from lakeopt.workflows import conditions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
+_EMPTY = "the table has no rows"
+
+
+class _Parts:
+    """Takes one part after the other; what fails is missing, with the reason and the way out."""
+
+    def __init__(self) -> None:
+        self.missing: list[MissingPart] = []
+
+    def take(self, part: Part, make: Callable[[], T]) -> T | None:
+        try:
+            return make()
+        except LakeoptError as error:
+            self.lack(part, f"{error} ({error.hint})" if error.hint else str(error))
+            return None
+
+    def lack(self, part: Part, reason: str) -> None:
+        self.missing.append(MissingPart(part, reason))
+
+
+def report(
+    table: str | Table,
+    *,
+    goal: Goal = "storage",
+    queries: str | Path | None = None,
+    bench: str | Path | None = None,
+    time_budget: float | None = None,
+    memory: int | None = None,
+    threads: int | None = None,
+    settings: Settings | None = None,
+    seed: int = 0,
+) -> TableReport:
+    """Health, stored bytes, column profiles, recommendation, last rewrite, bench and history of one table.
+
+    ``goal``, ``queries``, ``time_budget`` (seconds), ``memory`` (bytes) and ``seed`` are those of :func:`recommend`;
+    ``bench`` is a file with the JSON of a :class:`~lakeopt.model.result.BenchReport` of this table. A part that
+    cannot be had does not keep the others: ``missing`` says why. :func:`lakeopt.report.page.page` makes it HTML.
+
+    :raises UnknownName: no such table.
+    :raises UsageError: a goal without the queries it needs, or a file that cannot be read.
+    :raises DataFileError: a manifest is missing or damaged.
+    """
+    from lakeopt.tables.open import open_table
+    from lakeopt.workflows.history import history
+    from lakeopt.workflows.inspect import inspect
+    from lakeopt.workflows.profile import profile
+    from lakeopt.workflows.queries import read_queries
+    from lakeopt.workflows.recommend import recommend
+
+    # What was asked wrongly is refused before anything is measured.
+    if goal != "storage" and queries is None:
+        raise UsageError(f"the goal {goal!r} needs queries", hint="give a file of named queries with --queries")
+    if queries is not None:
+        read_queries(queries)
+    settings = settings or load_settings()
+    opened = open_table(table, settings) if isinstance(table, str) else table
+    measured = None if bench is None else _read_bench(Path(bench), opened)
+    parts, head = _Parts(), opened.snapshot_id()
+    health = inspect(opened, settings=settings)
+    assert isinstance(health, TableProfile)
+    if measured is None:
+        parts.lack(
+            "bench", "no bench was handed in (lakeopt bench --queries FILE -o bench.json, then --bench bench.json)"
+        )
+    if health.record_count == 0:
+        profiled = recommended = None
+        parts.lack("profile", _EMPTY)
+        parts.lack("recommendation", _EMPTY)
+    else:
+        profiled = parts.take(
+            "profile", lambda: profile(opened, memory=memory, threads=threads, settings=settings, seed=seed)
+        )
+        recommended = parts.take(
+            "recommendation",
+            lambda: recommend(
+                opened,
+                goal=goal,
+                queries=queries,
+                time_budget=time_budget,
+                memory=memory,
+                threads=threads,
+                settings=settings,
+                seed=seed,
+            ),
+        )
+    return TableReport(
+        table=opened.identifier,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=conditions.machine(),
+        versions=conditions.versions(("pyiceberg", "pyarrow", "duckdb")),
+        health=health,
+        stored=_stored(parts, opened, head),
+        profile=profiled,
+        recommendation=recommended,
+        before_rewrite=parts.take("last_rewrite", lambda: _before(opened, head, settings)),
+        bench=measured,
+        history=parts.take("history", lambda: history(opened, settings=settings)),
+        missing=tuple(parts.missing),
+    )
+
+
+def _read_bench(file: Path, table: Table) -> BenchReport:
+    """A bench report of this table.
+
+    :raises UsageError: the file cannot be read, is another value, or is about another table.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {file}: {error}", hint="write it with lakeopt bench -o FILE.json") from error
+    found = from_json(BenchReport, text)
+    if found.table != table.identifier:
+        raise UsageError(
+            f"{file} is a bench of {found.table}, not of {table.identifier}", hint="give one of this table to --bench"
+        )
+    return found
+
+
+def _stored(parts: _Parts, table: Table, head: int | None) -> StoredBytes:
+    """Where the bytes lie; where no file tells of columns, by partition alone."""
+    from lakeopt.analysis.health import live_files
+    from lakeopt.analysis.stored_bytes import by_partition, stored_bytes
+
+    files = live_files(table, head, "data")
+    found = parts.take("column_bytes", lambda: stored_bytes(files, table.schema, table.field_types, table.resolve))
+    if found is None:
+        return StoredBytes((), by_partition(files), 0)
+    if not found.columns:
+        parts.lack("column_bytes", _silent(files))
+    return found
+
+
+def _silent(files: pa.Table) -> str:
+    return "no manifest and no footer tells the bytes of columns" if files.num_rows else "the table has no data files"
+
+
+def _before(table: Table, head: int | None, settings: Settings) -> TableProfile:
+    """Health of the snapshot before the last rewrite.
+
+    :raises UsageError: lakeopt has not rewritten the table, or that snapshot has expired.
+    """
+    from lakeopt.workflows.inspect import inspect
+    from lakeopt.workflows.last_rewrite import last_rewrite
+
+    if head is None:
+        raise UsageError("the table has no snapshot")
+    before = last_rewrite(table, head, settings).before
+    profile = inspect(table, ref=str(before), settings=settings)
+    assert isinstance(profile, TableProfile)
+    return profile
