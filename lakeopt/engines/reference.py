@@ -38,6 +38,9 @@ class ReferenceEngine:
         order = list(range(rows.num_rows))
         for name, ascending, nulls_first in reversed(request.sort):
             order = _sorted_by(order, _keys(rows, name), ascending, nulls_first)
+        if request.leading is not None:
+            numbers = request.leading([rows.column(name).combine_chunks() for name in request.leading.columns])
+            order = sorted(order, key=numbers.to_pylist().__getitem__)
         rolling = partial(
             RollingWriter,
             request.scan.schema,
@@ -46,6 +49,7 @@ class ReferenceEngine:
             resolve=request.scan.resolve,
             sort=request.sort,
             footer_metadata=request.footer_metadata,
+            leading=request.leading,
         )
         if request.partition is not None:
             return _divided(request, request.partition, lambda locate: rolling(locate=locate), rows, order)

@@ -7,18 +7,14 @@ no engine's hash, by which a retried task would lose rows or double them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeopt.errors import UsageError
+from lakeopt.keys.boundaries import Boundaries, Places, Side
 from lakeopt.keys.comparable import comparable
-
-Side = Literal["left", "right"]
-Places = npt.NDArray[np.int64]
 
 
 def to_text(values: pa.Array) -> tuple[str | None, ...]:
@@ -87,29 +83,7 @@ def places(values: pa.Array, cuts: pa.Array, side: Side = "right") -> Places:
     >>> places(pa.array([0, 2, None, 9]), pa.array([2, 2, 5])).tolist()
     [0, 2, 0, 3]
     """
-    ordered, bounds = comparable(values), comparable(cuts)
-    kind = ordered.type
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_temporal(kind):
-        numbers, limits = _numbers(ordered), _numbers(bounds)
-    else:
-        encoded = ordered.dictionary_encode()
-        ranks = np.asarray(pc.rank(pa.concat_arrays([bounds, encoded.dictionary]), tiebreaker="dense"))
-        limits, dictionary = ranks[: len(bounds)], ranks[len(bounds) :]
-        numbers = np.append(dictionary, 0)[_numbers(encoded.indices.fill_null(len(dictionary)))]
-    found: Places = np.searchsorted(limits, numbers, side=side).astype(np.int64)
-    if ordered.null_count:
-        found[ordered.is_null().to_numpy(zero_copy_only=False)] = 0
-    return found
-
-
-def _numbers(values: pa.Array) -> npt.NDArray[np.integer]:
-    """Whole numbers that compare as the values do; what stands for null is any of them."""
-    kind = values.type
-    if pa.types.is_boolean(kind):
-        values = values.cast(pa.uint8())
-    elif pa.types.is_temporal(kind):
-        values = values.view(pa.int32() if kind.bit_width == 32 else pa.int64())
-    return np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False))
+    return Boundaries(cuts).places(values, side)
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeopt.errors import UnknownName, UsageError
+from lakeopt.model.scan import LeadingKey
 
 SortKey = Sequence[tuple[str, bool, bool]]
 
@@ -28,19 +29,25 @@ class OrderCheck:
     False
     """
 
-    def __init__(self, schema: pa.Schema, sort: SortKey) -> None:
+    def __init__(self, schema: pa.Schema, sort: SortKey, leading: LeadingKey | None = None) -> None:
+        """With ``leading``, rows are to be ordered by its number first."""
         for name, _, _ in sort:
             if name not in schema.names:
                 raise UnknownName("column", name, schema.names)
             if pa.types.is_nested(schema.field(name).type):
                 raise UsageError(f"column {name!r} cannot be sorted by: its type is {schema.field(name).type}")
         self.sort = tuple((schema.get_field_index(name), up, first) for name, up, first in sort)
+        self._leading = leading
+        if leading is not None:
+            self.sort = ((len(schema), True, True), *self.sort)
         self.ok = True
         self.last: pa.RecordBatch | None = None
 
     def update(self, batch: pa.RecordBatch) -> bool:
         """Look at the next rows; whether everything so far, the step from the last batch included, is in order."""
         if batch.num_rows and self.ok and self.sort:
+            if self._leading is not None:
+                batch = batch.append_column("", leading_numbers(batch, self._leading))
             self.ok = (self.last is None or self._step(batch)) and self._within(batch)
             self.last = batch.slice(batch.num_rows - 1)
         return self.ok
@@ -52,6 +59,11 @@ class OrderCheck:
 
     def _within(self, batch: pa.RecordBatch) -> bool:
         return _in_order([batch.column(i) for i, _, _ in self.sort], self.sort)
+
+
+def leading_numbers(batch: pa.RecordBatch, leading: LeadingKey) -> pa.Array:
+    """The number of each row of a batch."""
+    return leading([_plain(batch.column(name)) for name in leading.columns])
 
 
 def differing(batch: pa.RecordBatch, before: pa.RecordBatch | None) -> np.ndarray[Any, np.dtype[np.bool_]]:

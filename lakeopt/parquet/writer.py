@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,17 +11,21 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from lakeopt.model.scan import WriterOptions, staged_schema
+from lakeopt.model.scan import LeadingKey, WriterOptions, staged_schema
 from lakeopt.parquet.conform import conform, file_schema
 from lakeopt.parquet.dictionaries import DictionaryChoice, compact
 from lakeopt.parquet.encode import SortKey, encode, nan_counts
-from lakeopt.parquet.order import OrderCheck
+from lakeopt.parquet.order import OrderCheck, leading_numbers
 from lakeopt.parquet.output_file import create, disk_errors, remove
 from lakeopt.parquet.sizing import Sizing
 from lakeopt.parquet.stitch import EncodedRowGroup, StitchedFile
+
+#: Where a leading key divides files, what it puts into one stays in it up to so many times the target.
+DIVIDED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,8 @@ class RollingWriter:
 
     A context: left by an error it deletes its files, all of which it created exclusively. At most
     ``threads + 1`` row groups of ``row_group_bytes`` are in memory. ``expected_rows`` is a hint that lets the
-    last files share what is left; ``progress`` is told of the rows of each row group written.
+    last files share what is left; ``progress`` is told of the rows of each row group written. With ``leading`` rows
+    are to come in the order of its number first; where it divides files, one begins wherever the number changes.
     """
 
     def __init__(
@@ -62,12 +68,15 @@ class RollingWriter:
         threads: int = 1,
         expected_rows: int = 0,
         progress: Callable[[int], None] = lambda rows: None,
+        leading: LeadingKey | None = None,
     ) -> None:
         self._schema = file_schema(schema)
         OrderCheck(self._schema, sort)
+        self._leading, self._number = leading, -1
         self._options, self._sort, self._metadata = options, tuple(sort), dict(footer_metadata or {})
         self._locate, self._resolve, self._progress = locate, resolve, progress
-        self._sizing = Sizing(target_file_bytes, expected_rows)
+        divided = leading is not None and leading.divides_files
+        self._sizing = Sizing(target_file_bytes * (DIVIDED if divided else 1), 0 if divided else expected_rows)
         self._dictionaries = DictionaryChoice(self._schema)
         self._threads = max(threads, 1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
@@ -97,7 +106,21 @@ class RollingWriter:
         """
         if not batch.num_rows:
             return
-        self._pending.append(conform(batch, self._schema))
+        batch = conform(batch, self._schema)
+        if self._leading is None or not self._leading.divides_files:
+            self._write(batch)
+            return
+        numbers = np.asarray(leading_numbers(batch, self._leading))
+        starts = (np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist()
+        for start, end in itertools.pairwise([0, *starts, batch.num_rows]):
+            if self._number not in (-1, numbers[start]):
+                self._finish_rows()
+                self._sizing.end_file()
+            self._number = int(numbers[start])
+            self._write(batch.slice(start, end - start))
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        self._pending.append(batch)
         self._pending_rows += batch.num_rows
         self._seen_rows += batch.num_rows
         self._seen_bytes += batch.nbytes
@@ -106,14 +129,18 @@ class RollingWriter:
 
     def finish(self) -> pa.Table:
         """Write what is left; the list of files (``staged_schema``), in the order of their rows."""
-        self._sizing.expected_rows = self._sizing.cut_rows + self._pending_rows
-        while self._pending_rows:
-            self._rows_wanted()
-            self._submit()
+        self._finish_rows()
         while self._encoding:
             self._append_oldest()
         self._close_file()
         return pa.Table.from_pylist(self._staged, schema=staged_schema())
+
+    def _finish_rows(self) -> None:
+        """Send off what has come so far, as the last of its file."""
+        self._sizing.expected_rows = self._sizing.cut_rows + self._pending_rows
+        while self._pending_rows:
+            self._rows_wanted()
+            self._submit()
 
     def close(self) -> None:
         """End the threads, once all is written, and let go of the rows; :meth:`abort` is still possible."""
@@ -161,7 +188,7 @@ class RollingWriter:
         table = self._take(rows)
         future = self._pool.submit(self._encode, table, self._last)
         self._encoding.append((file, rows, future))
-        if self._sort:
+        if self._sort or self._leading is not None:
             self._last = table.slice(rows - 1).combine_chunks().to_batches()[0]
 
     def _take(self, rows: int) -> pa.Table:
@@ -178,7 +205,7 @@ class RollingWriter:
 
     def _encode(self, rows: pa.Table, before: pa.RecordBatch | None) -> _Encoded:
         """On a thread of the pool: check, count, encode."""
-        check, nans = OrderCheck(self._schema, self._sort), Counter[int]()
+        check, nans = OrderCheck(self._schema, self._sort, self._leading), Counter[int]()
         if before is not None:
             check.update(before)
         for batch in rows.to_batches():
@@ -189,7 +216,8 @@ class RollingWriter:
                 small = compact(column)
                 rows = rows.set_column(position, rows.schema.field(position).with_type(small.type), small)
         plain = self._dictionaries.without(rows)
-        part = encode(rows, self._options, sort=self._sort, plain=plain)
+        # A footer says orders of columns only.
+        part = encode(rows, self._options, sort=() if self._leading else self._sort, plain=plain)
         self._dictionaries.learn(rows, part)
         return _Encoded(part, check.ok, nans)
 
@@ -229,7 +257,7 @@ class RollingWriter:
                 "file_path": file.location,
                 "file_size_in_bytes": size,
                 "record_count": file.stitched.row_count,
-                "sorted": bool(self._sort) and file.in_order,
+                "sorted": (bool(self._sort) or self._leading is not None) and file.in_order,
                 "nan_value_counts": sorted(file.nans.items()),
                 "partition": None,
             }

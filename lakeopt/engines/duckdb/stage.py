@@ -18,6 +18,7 @@ from lakeopt.engines.duckdb.deletes import DELETED, find_deleted
 from lakeopt.engines.duckdb.enums import enumerate_strings, sample_of
 from lakeopt.engines.duckdb.failures import explain, interruptible
 from lakeopt.engines.duckdb.feed import BatchFeed, QueryFailed
+from lakeopt.engines.duckdb.leading_term import leading_term
 from lakeopt.engines.duckdb.partition_terms import partition_terms
 from lakeopt.engines.duckdb.paths import data_paths, delete_paths
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
@@ -75,7 +76,7 @@ def _connect(request: StageRequest, memory_bytes: int) -> duckdb.DuckDBPyConnect
 
 
 def _sorts(request: StageRequest) -> bool:
-    return bool(request.sort) or request.partition is not None
+    return bool(request.sort) or request.partition is not None or request.leading is not None
 
 
 def _check_disk(request: StageRequest, decoded: int, budget: Budget) -> None:
@@ -110,11 +111,12 @@ def _write(
         footer_metadata=request.footer_metadata,
         threads=budget.encoders,
         progress=request.progress,
+        leading=request.leading,
     )
     if request.partition is not None:
         return _divided(request.partition, lambda locate: rolling(locate=locate), feed, len(scan.schema))
     with rolling(locate=request.locate, expected_rows=read - deleted) as writer, feed:
-        for batch in feed if request.sort or not deleted else remaining(feed, connection):
+        for batch in feed if _sorts(request) or not deleted else remaining(feed, connection):
             writer.write(batch)
         return writer.finish()
 
@@ -149,6 +151,9 @@ def _query(
     if deleted:
         placed += f" ANTI JOIN {DELETED} USING (arrival)"
     order = [order_by(schema, request.sort)] if request.sort else []
+    if request.leading is not None:
+        placed = f"(SELECT *, {leading_term(connection, schema, request.leading)} AS leading_number FROM {placed})"
+        order = ["leading_number", *order]
     if request.partition is not None:
         keys = partition_terms(connection, schema, request.partition.keys)
         placed = f"(SELECT {', '.join(['*', *keys.columns])} FROM {placed})"

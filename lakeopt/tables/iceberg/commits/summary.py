@@ -17,8 +17,8 @@ from pyiceberg.table.snapshots import (
 )
 
 from lakeopt import __version__
+from lakeopt.model.layout_record import without_cuts
 from lakeopt.model.plan import RewritePlan
-from lakeopt.model.serde import to_json
 
 
 def replace_summary(
@@ -54,5 +54,5 @@ def layout_properties(plan: RewritePlan) -> dict[str, str]:
     return {
         "lakeopt.version": __version__,
         "lakeopt.plan-id": plan.plan_id,
-        "lakeopt.layout": to_json(plan.layout, indent=None),
+        "lakeopt.layout": without_cuts(plan.layout),
     }
