@@ -7,7 +7,7 @@ hand-made entries, so that tests can build every table that another engine could
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,18 +138,20 @@ class Lake:
         name: str | None = None,
         field_ids: bool = True,
         sort_order_id: int | None = None,
+        write: Callable[..., Any] = pq.write_table,
         **writer: Any,
     ) -> DataFile:
         """A Parquet file with these rows (columns by name of the current schema), not yet in the table.
 
         ``partition`` holds the internal values of the spec's fields (days for a date). ``writer`` goes to
-        ``pyarrow.parquet.write_table``. Without ``field_ids`` the file is as an engine without Iceberg writes it.
+        ``write``, after the rows and the file to write to. Without ``field_ids`` the file is as an engine without
+        Iceberg writes it.
         """
         location = f"{table.location()}/data/{name or f'{uuid.uuid4()}.parquet'}"
         if field_ids:
             full = schema_to_pyarrow(table.schema())
             rows = rows.cast(pa.schema([full.field(column) for column in rows.column_names]))
-        size = _write(table, location, rows, **writer)
+        size = _write(table, location, rows, write, **writer)
         statistics: dict[str, Any] = {"record_count": rows.num_rows}
         if field_ids:
             kept = Schema(*[f for f in table.schema().fields if f.name in rows.column_names])
@@ -294,9 +296,11 @@ def _field(name: str, kind: pa.DataType, field_id: int) -> pa.Field:
     return pa.field(name, kind, nullable=False, metadata={b"PARQUET:field_id": str(field_id).encode()})
 
 
-def _write(table: Table, location: str, rows: pa.Table, **writer: Any) -> int:
+def _write(
+    table: Table, location: str, rows: pa.Table, write: Callable[..., Any] = pq.write_table, **writer: Any
+) -> int:
     with table.io.new_output(location).create() as sink:
-        pq.write_table(rows, sink, **writer)
+        write(rows, sink, **writer)
     return len(table.io.new_input(location))
 
 
