@@ -52,7 +52,10 @@ def rewrite(
         str | None, Option(metavar="SIZE", help="Size of new files  [default: the table's]")
     ] = None,
     compression_level: Annotated[int | None, Option(metavar="N", help="Level of the table's codec.")] = None,
-    verify: Annotated[Verify, Option(metavar="rows|counts", help="What is proved equal before the commit.")] = "rows",
+    verify: Annotated[
+        Verify,
+        Option(metavar="auto|rows|counts", help="What is proved equal: rows, or bytes where auto finds them copied."),
+    ] = "auto",
     set_default_sort_order: SetDefaultSortOrder = False,
     partial_progress: PartialProgress = False,
     to_current_spec: ToCurrentSpec = False,

@@ -13,7 +13,9 @@ from lakeopt.model.serde import Document
 Direction = Literal["asc", "desc"]
 Nulls = Literal["first", "last"]
 Goal = Literal["storage", "reads", "balanced"]
-Verify = Literal["rows", "counts"]
+#: ``auto``: bytes of what is copied, rows of what is decoded.
+Verify = Literal["auto", "rows", "counts"]
+Method = Literal["copy", "decode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class FileGroup:
     ``partition`` is for people; the committer takes the partition tuple from the replaced files themselves.
     ``from_spec_ids`` names the specs of the files where they are divided anew, into the partitions of ``spec_id``;
     it is empty where they stay in their partition.
+    ``method`` says whether row groups are copied byte for byte or rows are decoded and encoded anew, and
+    ``method_reason`` why.
     """
 
     group_id: int
@@ -75,6 +79,8 @@ class FileGroup:
     data_files: tuple[PlannedFile, ...]
     delete_files: tuple[PlannedFile, ...] = ()
     from_spec_ids: tuple[int, ...] = ()
+    method: Method = "decode"
+    method_reason: str = ""
 
     @property
     def source_spec_ids(self) -> tuple[int, ...]:
@@ -151,6 +157,8 @@ class RewritePlan(Document):
             counts = (len(files), sum(f.bytes for f in files), sum(f.record_count for f in files))
             held = (group.file_count, group.bytes, group.record_count) == counts
             _require(files and held, f"the counts of group {group.group_id} are not those of its files")
+            decodes = group.delete_files or group.from_spec_ids or self.layout.columns
+            _require(group.method == "decode" or not decodes, f"rows of group {group.group_id} cannot be copied")
 
 
 _PLAN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")

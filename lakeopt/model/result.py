@@ -32,7 +32,9 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How a rewrite was proved. ``method`` is ``rows`` or ``counts``; ``fingerprint`` is null for counts."""
+    """How a rewrite was proved. ``method`` is ``bytes`` (ranges that were copied), ``rows``, ``bytes and rows`` (some
+    groups each) or ``counts``; ``fingerprint`` is null where not all groups were proved by rows.
+    """
 
     method: str
     matched: bool

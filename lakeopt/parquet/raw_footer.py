@@ -27,7 +27,7 @@ from lakeopt.parquet.thrift import Struct, decode, encode
 # ColumnMetaData
 CODEC, COMPRESSED_SIZE, BLOOM_AT, BLOOM_SIZE = 4, 7, 14, 15
 #: ``CompressionCodec`` by number, in pyarrow's words.
-CODECS = ("none", "snappy", "gzip", "lzo", "brotli", "lz4", "zstd", "lz4")
+CODECS = ("none", "snappy", "gzip", "lzo", "brotli", "lz4 of Hadoop", "zstd", "lz4")
 #: Key-values that say which run wrote a file and steer no reader.
 OWN_KEYS = b"lakeopt."
 #: Bytes read from the end of a file at first: most footers are smaller.

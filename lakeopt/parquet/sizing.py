@@ -83,15 +83,11 @@ class Sizing:
         self.goal = left / whole if spread else float(self.target_bytes)
 
 
-#: No part above this share of the target can be packed: whole parts would leave files that are small themselves.
-LARGEST_PART = 0.33
-
-
 def packed(sizes: Sequence[int], target_bytes: int) -> list[tuple[int, int]]:
     """Where to cut a run of parts that stay whole into files of about the target size: (first, behind the last).
 
-    A file ends at the part that brings it nearest to its goal, at most a little above the target. Of parts up to
-    :data:`LARGEST_PART` of the target no file but the last has less than three quarters of it.
+    A file ends at the part that brings it nearest to its goal, at most a little above the target. Of parts below a
+    third of the target no file but the last has less than three quarters of it; of larger ones it may.
 
     >>> packed([30, 30, 30, 30, 30], 100), packed([], 100)
     ([(0, 3), (3, 5)], [])

@@ -21,7 +21,7 @@ from lakeopt.model.serde import to_json
 from lakeopt.tables.base import Committed, Table
 from lakeopt.workflows import resources
 from lakeopt.workflows.journal import JournalWriter
-from lakeopt.workflows.verify import joined, prove, staged_scan
+from lakeopt.workflows.verify import joined, proof_method, prove, staged_scan
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,15 +111,14 @@ class GroupRun:
         self.begun[group.group_id] = self._whereabouts(group)
         log.write("staging", group_id=group.group_id, **self.begun[group.group_id])
         with self.timed("stage"):
-            self.staged[group.group_id] = self.engine.stage(self._request(group, scan, spill))
+            self.staged[group.group_id] = self._stage(group, self._request(group, scan, spill))
         self.progress("proving", self.rows_proved, self.total)
         with self.timed("prove"):
             written = staged_scan(scan, self.staged[group.group_id])
-            proof = prove(
-                self.engine, scan, written, self.plan.verify, threads=self.threads, memory_bytes=self.memory_bytes
-            )
+            method = proof_method(self.plan.verify, group.method)
+            proof = prove(self.engine, scan, written, method, threads=self.threads, memory_bytes=self.memory_bytes)
             partition = self._repartition(group)
-            if partition is not None and self.plan.verify == "rows":
+            if partition is not None and method == "rows":
                 staged = self.staged[group.group_id]
                 require_own_partition(written, staged, partition, memory_bytes=self.memory_bytes)
         self.proofs[group.group_id] = proof
@@ -131,6 +130,14 @@ class GroupRun:
             files=self.staged[group.group_id]["file_path"].to_pylist(),
             fingerprint=proof.fingerprint,
         )
+
+    def _stage(self, group: FileGroup, request: StageRequest) -> pa.Table:
+        """Write the files of a group: row groups are copied here, rows go through the engine."""
+        if group.method == "copy":
+            from lakeopt.parquet.copy_row_groups import copy_row_groups
+
+            return copy_row_groups(request)
+        return self.engine.stage(request)
 
     def result(self) -> RewriteResult:
         """What was done so far, as a value."""

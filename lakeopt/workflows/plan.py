@@ -25,6 +25,7 @@ from lakeopt.model.plan import (
 from lakeopt.tables.base import Table
 from lakeopt.tables.refusals import read_only_hint
 from lakeopt.workflows import journal
+from lakeopt.workflows.copying import CopyChoice
 from lakeopt.workflows.partitions import group_files, has_older_specs
 
 
@@ -49,7 +50,7 @@ def plan(
     engine: str = "duckdb",
     target_file_bytes: int | None = None,
     compression_level: int | None = None,
-    verify: Verify = "rows",
+    verify: Verify = "auto",
     set_default_sort_order: bool = False,
     partial_progress: bool = False,
     to_current_spec: bool = False,
@@ -61,7 +62,8 @@ def plan(
 
     ``strategy`` ``auto`` takes ``sort_by`` where given, else what ``recommend`` chooses. ``where`` selects files
     that may hold matching rows; every row of a selected file is kept. ``to_current_spec`` moves rows of older
-    partition specs to the current one, bin-packed where no layout is worth it.
+    partition specs to the current one, bin-packed where no layout is worth it. ``verify`` ``auto`` compares bytes of
+    file groups that are copied, and rows of those that are decoded.
 
     :raises Refused: the table cannot be written safely (v3, encrypted, a bare metadata file …).
     :raises UnknownName: no such table, branch, strategy, engine or column.
@@ -77,6 +79,11 @@ def plan(
     if moves := to_current_spec and base is not None and has_older_specs(opened, base, where):
         chosen = _for_moves(opened, chosen)
     groups, skipped = _groups(opened, base, where, chosen, target, moves)
+    writer = opened.writer_options(level=compression_level)
+    if chosen.layout is not None:
+        choice = CopyChoice(opened, chosen.layout, writer, target, level_asked=compression_level is not None)
+        groups, left = choice.divide(groups)
+        skipped += left
     return RewritePlan(
         plan_id=journal.new_plan_id(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -91,7 +98,7 @@ def plan(
         verify=verify,
         target_file_bytes=target,
         set_default_sort_order=set_default_sort_order,
-        writer=opened.writer_options(level=compression_level).as_mapping(),
+        writer=writer.as_mapping(),
         groups=groups,
         skipped=skipped,
         partial_progress=partial_progress,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lakeopt.errors import DataFileError, ProofFailed
-from lakeopt.model.plan import Verify
+from lakeopt.model.plan import Method, Verify
 from lakeopt.model.result import Fingerprint, Verification
 from lakeopt.model.scan import DATA, Scan, files_schema
 
@@ -15,7 +15,20 @@ if TYPE_CHECKING:
 
     from lakeopt.engines.base import Engine
 
+#: How one file group is proved.
+ProofMethod = Literal["bytes", "rows", "counts"]
 _UNTOUCHED = "the table is as it was, and the files written are removed; please report this"
+
+
+def proof_method(asked: Verify, staged_by: Method) -> ProofMethod:
+    """How a group is proved that was staged so.
+
+    >>> proof_method("auto", "copy"), proof_method("auto", "decode"), proof_method("rows", "copy")
+    ('bytes', 'rows', 'rows')
+    """
+    if asked == "auto":
+        return "bytes" if staged_by == "copy" else "rows"
+    return asked
 
 
 def staged_scan(scan: Scan, staged: pa.Table) -> Scan:
@@ -37,16 +50,21 @@ def staged_scan(scan: Scan, staged: pa.Table) -> Scan:
 
 
 def prove(
-    engine: Engine, before: Scan, staged: Scan, method: Verify, *, threads: int, memory_bytes: int
+    engine: Engine, before: Scan, staged: Scan, method: ProofMethod, *, threads: int, memory_bytes: int
 ) -> Verification:
-    """Compare the rows read with the rows written, by fingerprints or by counts alone.
+    """Compare the rows read with the rows written, by fingerprints, by counts alone, or the bytes of copies.
 
     ``rows`` reads both sides with a reader of its own and also holds the counts of the table's manifests against
-    what it finds. ``counts`` reads footers only (and data, where deletes apply).
+    what it finds. ``counts`` reads footers only (and data, where deletes apply). ``bytes`` holds the ranges that were
+    copied against each other by checksums, footers and page headers decoded: equal bytes decode to equal rows.
 
     :raises ProofFailed: they differ; the message names the columns.
     :raises DataFileError: a file cannot be read, or does not hold what the table's metadata says.
     """
+    if method == "bytes":
+        from lakeopt.parquet.copied_bytes import require_copied
+
+        return Verification(method, True, None, None, require_copied(before, staged, threads=threads))
     if method == "counts":
         read, written = _count(before), _count(staged)
         if read != written:
@@ -97,15 +115,18 @@ def _difference(
 
 
 def joined(proofs: Sequence[Verification]) -> Verification | None:
-    """One verification for all groups: each was proved apart; fingerprints add up, lane by lane, modulo 2^64."""
+    """One verification for all groups: each was proved apart; fingerprints add up, lane by lane, modulo 2^64.
+
+    Where some were proved by bytes there is no fingerprint of all rows; the method names both.
+    """
     if not proofs:
         return None
     digests = [proof.fingerprint for proof in proofs if proof.fingerprint is not None]
     lanes = [sum(int(digest[at : at + 16], 16) for digest in digests) % 2**64 for at in (0, 16)]
     return Verification(
-        method=proofs[0].method,
+        method=" and ".join(sorted({proof.method for proof in proofs})),
         matched=all(proof.matched for proof in proofs),
-        fingerprint="".join(f"{lane:016x}" for lane in lanes) if digests else None,
-        version=proofs[0].version,
+        fingerprint="".join(f"{lane:016x}" for lane in lanes) if len(digests) == len(proofs) else None,
+        version=proofs[0].version if len(digests) == len(proofs) else None,
         record_count=sum(proof.record_count for proof in proofs),
     )

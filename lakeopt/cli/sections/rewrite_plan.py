@@ -35,7 +35,7 @@ def sections(value: RewritePlan) -> Iterator[Section]:
             ("rewrites", to_do),
             ("becomes", after if value.groups else NOTHING),
             ("base snapshot", f"{value.base_snapshot_id or NOTHING} on {value.branch}"),
-            ("engine", f"{value.engine}, committed by {value.committer}{parts}, proved by {value.verify}"),
+            ("engine", f"{value.engine}, committed by {value.committer}{parts}, proved by {_proof(value)}"),
             ("written with", written or NOTHING),
         ),
     )
@@ -46,18 +46,31 @@ def sections(value: RewritePlan) -> Iterator[Section]:
 
 
 def _groups(value: RewritePlan) -> Section:
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("partition", fit="wrap"),
         Column("files", right=True),
         Column("size", right=True),
         Column("rows", right=True),
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (group.partition, count(group.file_count), size(group.bytes), count(group.record_count))
         for group in value.groups[:SHOWN]
     ]
+    if any(group.method_reason for group in value.groups):
+        columns = (*columns, Column("method", fit="wrap"))
+        rows = [
+            (*row, f"{group.method}: {group.method_reason}" if group.method_reason else group.method)
+            for row, group in zip(rows, value.groups, strict=False)
+        ]
     left = len(value.groups) - SHOWN
     return Grid(counted(len(value.groups), "file group"), columns, rows, f"{left} more in --json" if left > 0 else None)
+
+
+def _proof(value: RewritePlan) -> str:
+    """What will be compared, by the methods of the groups where the plan leaves it to them."""
+    if value.verify != "auto":
+        return value.verify
+    return " and ".join(sorted({"bytes" if group.method == "copy" else "rows" for group in value.groups})) or "rows"
 
 
 def _skipped(value: RewritePlan) -> Section:

@@ -65,6 +65,10 @@ def _proof(proof: Verification | None) -> Cell:
         return Cell(NOTHING)
     if not proof.matched:
         return Cell(f"{proof.method} differ", "critical")
+    if proof.method == "bytes":
+        return Cell(f"copied bytes equal ({count(proof.record_count)} rows)", "good")
+    if "bytes" in proof.method:
+        return Cell(f"copied bytes equal, and the rows of what was decoded ({count(proof.record_count)})", "good")
     if proof.fingerprint is None:
         return Cell(f"row counts equal ({count(proof.record_count)}); values were not compared", "warning")
     return Cell(f"rows equal, fingerprint {proof.fingerprint} ({proof.version})", "good")
