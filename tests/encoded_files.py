@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakeopt.model.scan import WriterOptions
+from lakeopt.parquet.bloom_filters import can_be_filtered
 from lakeopt.parquet.encode import encode, possible_encodings, writer_arguments
 from lakeopt.parquet.stitch import StitchedFile
 
@@ -131,8 +132,8 @@ def write_encoded(rows: pa.Table, sink: IO[bytes], encoding: str, **options: Any
     file.finish({})
 
 
-#: Types that are written with Bloom filters: those of which Parquet hashes values.
-FILTERED = tuple(name for name in TYPES if name != "boolean")
+#: Types that may have a Bloom filter.
+FILTERED = tuple(name for name, kind in TYPES.items() if can_be_filtered(kind))
 
 
 def write_filtered(rows: pa.Table, sink: IO[bytes]) -> None:

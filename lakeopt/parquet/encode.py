@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from lakeopt.errors import DataFileError
 from lakeopt.model.scan import FIELD_ID, WriterOptions
+from lakeopt.parquet.bloom_filters import bloom_filter_arguments
 from lakeopt.parquet.stitch import EncodedRowGroup
 
 SortKey = Sequence[tuple[str, bool, bool]]
@@ -23,7 +24,7 @@ def encode(
     to 18 digits.
 
     Columns that ``options`` names no encoding for get a dictionary, save those in ``plain``. Byte-stream-split is
-    never used: Spark's vectorised reader cannot read it.
+    never used: Spark's vectorised reader cannot read it. Columns in ``options.bloom_filters`` get one.
 
     :raises DataFileError: a required column holds nulls.
     """
@@ -36,6 +37,7 @@ def encode(
             rows.schema,
             write_page_index=True,
             sorting_columns=sorting_columns(rows.schema, sort) or None,
+            bloom_filter_options=bloom_filter_arguments(rows.schema, options, rows.num_rows),
             **writer_arguments(rows, options, encodings),
         ) as writer:
             writer.write_table(rows, row_group_size=max(rows.num_rows, 1))

@@ -24,8 +24,8 @@ NUM_ROWS, ROW_GROUPS, KEY_VALUES = 3, 4, 5
 COLUMNS, GROUP_ROWS, FILE_OFFSET, ORDINAL = 1, 3, 5, 7
 # ColumnChunk
 CHUNK_FILE_OFFSET, CHUNK_META, OFFSET_INDEX_AT, OFFSET_INDEX_SIZE, COLUMN_INDEX_AT, COLUMN_INDEX_SIZE = 2, 3, 4, 5, 6, 7
-# ColumnMetaData: data page, index page and dictionary page
-PAGE_OFFSETS = (9, 10, 11)
+# ColumnMetaData: data page, index page and dictionary page; the Bloom filter
+PAGE_OFFSETS, BLOOM_OFFSET = (9, 10, 11), 14
 # OffsetIndex, PageLocation
 PAGE_LOCATIONS, LOCATION_OFFSET = 1, 1
 
@@ -83,7 +83,7 @@ class StitchedFile:
         for chunk in group[COLUMNS][1].values:
             self._keep_indexes(chunk, view, shift)
             move(chunk, (CHUNK_FILE_OFFSET,), shift)
-            move(chunk[CHUNK_META][1], PAGE_OFFSETS, shift)
+            move(chunk[CHUNK_META][1], (*PAGE_OFFSETS, BLOOM_OFFSET), shift)
         move(group, (FILE_OFFSET,), shift)
         group[ORDINAL] = (I16, len(self.groups))
         self.groups.append(group)
