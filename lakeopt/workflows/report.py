@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lakeopt.config import Settings, load_settings
 from lakeopt.errors import LakeoptError, UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 T = TypeVar("T")
-_EMPTY = "the table has no rows"
+_NO_BENCH = "no bench was handed in (lakeopt bench --queries FILE -o bench.json, then --bench bench.json)"
 
 
 class _Parts:
@@ -31,13 +31,22 @@ class _Parts:
         self.missing: list[MissingPart] = []
 
     def take(self, part: Part, make: Callable[[], T]) -> T | None:
+        """The part, or None and the reason."""
         try:
             return make()
         except LakeoptError as error:
             self.lack(part, f"{error} ({error.hint})" if error.hint else str(error))
             return None
 
+    def measure(self, part: Part, health: TableProfile, make: Callable[[], T]) -> T | None:
+        """As :meth:`take`, for a part that is measured on rows."""
+        if health.record_count:
+            return self.take(part, make)
+        self.lack(part, "the table has no rows")
+        return None
+
     def lack(self, part: Part, reason: str) -> None:
+        """Do without a part."""
         self.missing.append(MissingPart(part, reason))
 
 
@@ -67,14 +76,9 @@ def report(
     from lakeopt.workflows.history import history
     from lakeopt.workflows.inspect import inspect
     from lakeopt.workflows.profile import profile
-    from lakeopt.workflows.queries import read_queries
     from lakeopt.workflows.recommend import recommend
 
-    # What was asked wrongly is refused before anything is measured.
-    if goal != "storage" and queries is None:
-        raise UsageError(f"the goal {goal!r} needs queries", hint="give a file of named queries with --queries")
-    if queries is not None:
-        read_queries(queries)
+    _check(goal, queries)
     settings = settings or load_settings()
     opened = open_table(table, settings) if isinstance(table, str) else table
     measured = None if bench is None else _read_bench(Path(bench), opened)
@@ -82,30 +86,9 @@ def report(
     health = inspect(opened, settings=settings)
     assert isinstance(health, TableProfile)
     if measured is None:
-        parts.lack(
-            "bench", "no bench was handed in (lakeopt bench --queries FILE -o bench.json, then --bench bench.json)"
-        )
-    if health.record_count == 0:
-        profiled = recommended = None
-        parts.lack("profile", _EMPTY)
-        parts.lack("recommendation", _EMPTY)
-    else:
-        profiled = parts.take(
-            "profile", lambda: profile(opened, memory=memory, threads=threads, settings=settings, seed=seed)
-        )
-        recommended = parts.take(
-            "recommendation",
-            lambda: recommend(
-                opened,
-                goal=goal,
-                queries=queries,
-                time_budget=time_budget,
-                memory=memory,
-                threads=threads,
-                settings=settings,
-                seed=seed,
-            ),
-        )
+        parts.lack("bench", _NO_BENCH)
+    limits: dict[str, Any] = {"memory": memory, "threads": threads, "settings": settings, "seed": seed}
+    search = {**limits, "goal": goal, "queries": queries, "time_budget": time_budget}
     return TableReport(
         table=opened.identifier,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -113,13 +96,23 @@ def report(
         versions=conditions.versions(("pyiceberg", "pyarrow", "duckdb")),
         health=health,
         stored=_stored(parts, opened, head),
-        profile=profiled,
-        recommendation=recommended,
+        profile=parts.measure("profile", health, lambda: profile(opened, **limits)),
+        recommendation=parts.measure("recommendation", health, lambda: recommend(opened, **search)),
         before_rewrite=parts.take("last_rewrite", lambda: _before(opened, head, settings)),
         bench=measured,
         history=parts.take("history", lambda: history(opened, settings=settings)),
         missing=tuple(parts.missing),
     )
+
+
+def _check(goal: Goal, queries: str | Path | None) -> None:
+    """Refuse what was asked wrongly before anything is measured."""
+    from lakeopt.workflows.queries import read_queries
+
+    if goal != "storage" and queries is None:
+        raise UsageError(f"the goal {goal!r} needs queries", hint="give a file of named queries with --queries")
+    if queries is not None:
+        read_queries(queries)
 
 
 def _read_bench(file: Path, table: Table) -> BenchReport:
@@ -167,7 +160,10 @@ def _before(table: Table, head: int | None, settings: Settings) -> TableProfile:
 
     if head is None:
         raise UsageError("the table has no snapshot")
-    before = last_rewrite(table, head, settings).before
+    try:
+        before = last_rewrite(table, head, settings).before
+    except UsageError as error:  # its hint is about an option of bench
+        raise UsageError(str(error)) from error
     profile = inspect(table, ref=str(before), settings=settings)
     assert isinstance(profile, TableProfile)
     return profile

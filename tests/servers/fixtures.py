@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from servers.chromium import Chromium
 from servers.hive import Hive
 from servers.process import need
 from servers.rest import Rest
@@ -73,3 +74,11 @@ def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
     server = Hive(tmp_path_factory.mktemp("hive"))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A running headless Chromium."""
+    browser = Chromium(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.stop()
