@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -285,6 +286,19 @@ def test_a_missing_data_file_leaves_the_parts_that_need_none(lake: Lake) -> None
     assert value.recommendation is None
     assert "data file is missing" in (value.reason("profile") or "")
     assert "unreadable-files" in said(assert_sound(page(value)))
+
+
+def test_a_metadata_file_of_format_v3_has_no_history_and_says_so(lake: Lake) -> None:
+    file = Path(lake.flights(days=2).metadata_location.removeprefix("file://"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format-version": 3, "next-row-id": 0}))
+    value = lakeopt.report(str(file), time_budget=1)
+    assert value.health.format_version == 3
+    assert value.history is None
+    assert "names no warehouse" in (value.reason("history") or "")
+    assert value.profile is not None
+    text = said(assert_sound(page(value)))
+    assert "iceberg v3" in text
+    assert "names no warehouse" in text
 
 
 def test_what_is_asked_wrongly_is_refused_first(lake: Lake, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from lakeopt.figures import count, key, percent, seconds, size
 from lakeopt.model.plan import Candidate, LayoutRecommendation
 from lakeopt.model.report import TableReport
 from lakeopt.report.frontier import Point, frontier
-from lakeopt.report.grid import Column, bar, grid
+from lakeopt.report.grid import Column, bar, folded, grid
 from lakeopt.report.markup import Markup, absent, join, note, section, tag
 
 _NO_QUERIES = "no queries were given, so nothing says what each layout would read (give a file of them with --queries)"
@@ -17,7 +17,7 @@ def layouts(value: TableReport) -> Markup:
     title, advice = "Layouts that were measured", value.recommendation
     if advice is None:
         return section("layouts", title, absent(value.reason("recommendation") or "not measured"))
-    return section("layouts", title, _baseline(advice), _plot(advice), _table(advice))
+    return section("layouts", title, _baseline(advice), _plot(advice), _table(advice), _writer(advice))
 
 
 def _baseline(advice: LayoutRecommendation) -> Markup:
@@ -68,6 +68,16 @@ def _table(advice: LayoutRecommendation) -> Markup:
     return grid(
         "Candidates, best first; bytes against the same rows in arrival order", headings, rows, mark=advice.chosen
     )
+
+
+def _writer(advice: LayoutRecommendation) -> Markup | None:
+    """Encodings and other choices that belong to the chosen order."""
+    writer = {} if advice.chosen is None else advice.candidates[advice.chosen].writer
+    if not writer:
+        return None
+    headings = (Column("option"), Column("value"))
+    table = grid("Options of the writer", headings, [(name, text) for name, text in sorted(writer.items())])
+    return folded("How the chosen one is written", table)
 
 
 def described(candidate: Candidate) -> str:
