@@ -10,7 +10,7 @@ from lakeopt.report.markup import Markup, tag
 
 # In units of a narrow screen's pixels: wider ones enlarge the drawing, text and all.
 _WIDTH, _HEIGHT = 360, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 12, 42
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ def _scale(across: _Axis, up: _Axis) -> list[Markup]:
     lines.append(
         tag("text", "bytes stored, of arrival order", x=(_LEFT + right) / 2, y=_HEIGHT - 8, text_anchor="middle")
     )
-    turned = f"rotate(-90 11 {middle})"
-    lines.append(tag("text", "bytes that queries scan", x=11, y=middle, text_anchor="middle", transform=turned))
+    turned = f"rotate(-90 10 {middle})"
+    lines.append(tag("text", "bytes that queries scan", x=10, y=middle, text_anchor="middle", transform=turned))
     return lines
 
 

@@ -13,8 +13,10 @@ from lakeopt.report.markup import Markup, tag
 
 #: Boxes at most; the smallest of more are drawn as one.
 BOXES = 40
+#: So few boxes need no more than a strip.
+_FEW = 6
 #: Width to height that the boxes are made square for; a narrow screen draws them higher.
-_ASPECT = 2.0
+_ASPECT, _STRIP = 2.0, 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,10 @@ class Box:
 def treemap(label: str, tiles: Sequence[Tile], noun: str) -> Markup:
     """The tiles, largest first, as boxes of areas that are in proportion to their bytes."""
     shown = grouped(tiles, noun)
-    total = sum(tile.bytes for tile in shown)
-    drawn = [
-        _drawn(tile, box, total)
-        for tile, box in zip(shown, squarified([tile.bytes for tile in shown], _ASPECT), strict=True)
-    ]
-    return tag("div", *drawn, class_="treemap", role="img", aria_label=label)
+    total, strip = sum(tile.bytes for tile in shown), len(shown) <= _FEW
+    boxes = squarified([tile.bytes for tile in shown], _STRIP if strip else _ASPECT)
+    drawn = [_drawn(tile, box, total) for tile, box in zip(shown, boxes, strict=True)]
+    return tag("div", *drawn, class_="treemap strip" if strip else "treemap", role="img", aria_label=label)
 
 
 def grouped(tiles: Sequence[Tile], noun: str) -> list[Tile]:
