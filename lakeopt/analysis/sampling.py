@@ -63,8 +63,15 @@ class _Block:
     partition: int
 
 
-def draw_sample(scan: Scan, *, budget_bytes: int, max_rows: int = MAX_ROWS, threads: int = 2) -> Sample:
-    """Sample of the rows of a scan, at most about ``budget_bytes`` in memory and ``max_rows`` rows.
+def draw_sample(
+    scan: Scan,
+    *,
+    budget_bytes: int,
+    max_rows: int = MAX_ROWS,
+    threads: int = 2,
+    columns: Sequence[str] | None = None,
+) -> Sample:
+    """Sample of a scan, at most about ``budget_bytes`` in memory and ``max_rows`` rows, of all columns or some.
 
     :raises DataFileError: a file is missing or damaged.
     """
@@ -72,7 +79,8 @@ def draw_sample(scan: Scan, *, budget_bytes: int, max_rows: int = MAX_ROWS, thre
     deletes = Deletes(scan)
     counts = scan.files["record_count"].to_numpy()
     total = int(counts.sum())
-    limit = min(max_rows, budget_bytes // _row_bytes(scan, deletes))
+    names = list(scan.schema.names if columns is None else columns)
+    limit = min(max_rows, budget_bytes // _row_bytes(scan, deletes, names))
     partitions = _drawn_partitions(scan.files, counts, limit)
     shares = _shares([int(counts[files].sum()) for files in partitions], limit)
     blocks = [
@@ -80,7 +88,7 @@ def draw_sample(scan: Scan, *, budget_bytes: int, max_rows: int = MAX_ROWS, thre
         for number, (files, share) in enumerate(zip(partitions, shares, strict=True))
         for block in _blocks(scan.files, files, number, share)
     ]
-    return _read(scan, blocks, deletes, total, total <= limit, threads)
+    return _read(scan, names, blocks, deletes, total, total <= limit, threads)
 
 
 def _in_arrival_order(files: pa.Table) -> pa.Table:
@@ -88,11 +96,11 @@ def _in_arrival_order(files: pa.Table) -> pa.Table:
     return files.take(pa.array(np.argsort(sequence, kind="stable")))
 
 
-def _row_bytes(scan: Scan, deletes: Deletes) -> int:
+def _row_bytes(scan: Scan, deletes: Deletes, names: Sequence[str]) -> int:
     """Bytes in memory of a row: of the first rows of three files, or eight times the encoded bytes if all are gone."""
     count = scan.files.num_rows
     measured: list[float] = []
-    reading = Reading(scan, scan.schema.names, deletes, _PROBE_ROWS, _READ_BYTES)
+    reading = Reading(scan, names, deletes, _PROBE_ROWS, _READ_BYTES)
     for row in sorted({0, count // 2, count - 1}) if count else ():
         batch = next(read_part(reading, Part(row)), None)
         if batch is not None and batch.num_rows:
@@ -160,10 +168,18 @@ def _blocks(files: pa.Table, positions: Positions, partition: int, share: int) -
     ]
 
 
-def _read(scan: Scan, blocks: Sequence[_Block], deletes: Deletes, total: int, whole: bool, threads: int) -> Sample:
+def _read(
+    scan: Scan,
+    names: Sequence[str],
+    blocks: Sequence[_Block],
+    deletes: Deletes,
+    total: int,
+    whole: bool,
+    threads: int,
+) -> Sample:
     def read(block: _Block) -> list[pa.RecordBatch]:
         batches, left = [], block.limit
-        reading = Reading(scan, scan.schema.names, deletes, min(_BATCH_ROWS, max(1, left)), _READ_BYTES)
+        reading = Reading(scan, names, deletes, min(_BATCH_ROWS, max(1, left)), _READ_BYTES)
         for batch in read_part(reading, block.part):
             batches.append(batch.slice(0, left))
             left -= batches[-1].num_rows
@@ -175,5 +191,6 @@ def _read(scan: Scan, blocks: Sequence[_Block], deletes: Deletes, total: int, wh
         read_blocks = list(pool.map(read, blocks))
     sizes = [sum(batch.num_rows for batch in batches) for batches in read_blocks]
     labels = np.array([block.partition for block in blocks], np.uint32)
-    rows = pa.Table.from_batches([batch for batches in read_blocks for batch in batches], scan.schema)
+    schema = pa.schema([scan.schema.field(name) for name in names])
+    rows = pa.Table.from_batches([batch for batches in read_blocks for batch in batches], schema)
     return Sample(rows, np.repeat(labels, sizes), total, whole)

@@ -12,6 +12,8 @@ from lakeopt.cli import diagnostics, output
 from lakeopt.cli.maintenance_commands import carried_out
 from lakeopt.cli.options import (
     Acting,
+    Buckets,
+    Counts,
     Goal,
     Option,
     Output,
@@ -32,25 +34,22 @@ from lakeopt.model.plan import RewritePlan, Verify
 from lakeopt.model.serde import to_json
 
 STRATEGIES = "|".join(["auto", *registry.names(registry.STRATEGIES)])
+Strategy = Annotated[str, Option(metavar=STRATEGIES, help="How rows are laid out; auto takes what recommend chose.")]
+TargetFileSize = Annotated[str | None, Option(metavar="SIZE", help="Size of new files  [default: the table's]")]
+SortBy = Annotated[str | None, Option(metavar="COLUMNS", help='Sort key, e.g. origin,"arr delay" desc nulls last.')]
 
 
 def rewrite(
     table: Table,
     *,
-    strategy: Annotated[
-        str, Option(metavar=STRATEGIES, help="How rows are laid out; auto takes what recommend chose.")
-    ] = "auto",
-    sort_by: Annotated[
-        str | None, Option(metavar="COLUMNS", help='Sort key, e.g. origin,"arr delay" desc nulls last.')
-    ] = None,
+    strategy: Strategy = "auto",
+    sort_by: SortBy = None,
     goal: Goal = "storage",
     queries: Queries = None,
     where: Annotated[str | None, Option(metavar="EXPR", help="Only files that may hold matching rows.")] = None,
     branch: Annotated[str, Option(help="Branch to rewrite.")] = "main",
     engine: Annotated[str, Option(metavar=ENGINES, help="Engine that reads and sorts.")] = "duckdb",
-    target_file_size: Annotated[
-        str | None, Option(metavar="SIZE", help="Size of new files  [default: the table's]")
-    ] = None,
+    target_file_size: TargetFileSize = None,
     compression_level: Annotated[int | None, Option(metavar="N", help="Level of the table's codec.")] = None,
     verify: Annotated[
         Verify,
@@ -60,6 +59,8 @@ def rewrite(
     partial_progress: PartialProgress = False,
     to_current_spec: ToCurrentSpec = False,
     time_budget: TimeBudget = None,
+    buckets: Buckets = None,
+    counts: Counts = None,
     act: Acting,
     out: PlanOutput,
 ) -> int:
@@ -90,6 +91,8 @@ def rewrite(
             partial_progress=partial_progress,
             to_current_spec=to_current_spec,
             time_budget=duration(time_budget),
+            buckets=buckets,
+            counts=counts,
             memory_bytes=act.memory_bytes,
         )
     if out.output is not None:

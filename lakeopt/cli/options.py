@@ -31,6 +31,11 @@ PartialProgress = Annotated[
 ToCurrentSpec = Annotated[
     bool, Option("--to-current-spec", help="Move rows of older partition specs to the table's current one.")
 ]
+Buckets = Annotated[int | None, Option(min=1, metavar="N", help="PV buckets  [default: files of the target size]")]
+Counts = Annotated[
+    str | None,
+    Option(metavar="exact|sample|previous|FILE", help="Where PV buckets take counts from  [default: exact]"),
+]
 TimeBudget = Annotated[str | None, Option(metavar="DURATION", help="Stop searching after this long, e.g. 30m.")]
 
 

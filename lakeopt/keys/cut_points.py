@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeopt.errors import UsageError
-from lakeopt.keys.boundaries import Boundaries, Places, Side
+from lakeopt.keys.boundaries import Boundaries, Places, Side, is_numeric, numbers
 from lakeopt.keys.comparable import comparable
 
 
@@ -64,6 +64,39 @@ def quantiles(values: pa.Array, ranges: int) -> pa.Array:
         return values.slice(0, 0)
     at = np.arange(1, ranges) * len(rows) // ranges
     return values.take(pa.array(rows[at]))
+
+
+def divides_evenly(values: pa.Array, cuts: pa.Array, tolerance: float) -> bool:
+    """Whether each cut point is at most this share of all rows away from where it would divide them evenly.
+
+    >>> cuts = pa.array([2, 4, 6])
+    >>> [divides_evenly(pa.array(range(start, start + 8)), cuts, 0.2) for start in (0, 20)]
+    [True, False]
+    """
+    values, count = values.drop_null(), len(cuts)
+    if not len(values) or not count:
+        return len(values) == count == 0
+    bounds = Boundaries(cuts)
+    below = np.cumsum(np.bincount(bounds.places(values), minlength=count + 1))[:count] / len(values)
+    up_to = np.cumsum(np.bincount(bounds.places(values, "left"), minlength=count + 1))[:count] / len(values)
+    even = np.arange(1, count + 1) / (count + 1)
+    return bool(np.maximum(below - even, even - up_to).max() <= tolerance)
+
+
+def codes(values: pa.Array) -> tuple[Places, pa.Array]:
+    """Places of the values among the different ones, and these in ascending order, null first if there is one.
+
+    >>> numbers, different = codes(pa.array(["b", None, "a", "b"]))
+    >>> numbers.tolist(), different.to_pylist()
+    ([2, 0, 1, 2], [None, 'a', 'b'])
+    """
+    ordered = comparable(values)
+    null = values.is_null().to_numpy(zero_copy_only=False)
+    if is_numeric(ordered.type):
+        ordered = pa.array(numbers(ordered), mask=null)
+    ranks = np.asarray(pc.rank(ordered, tiebreaker="dense")).astype(np.int64)
+    ranks = np.where(null, 0, ranks - (not values.null_count))
+    return ranks, values.take(pa.array(np.unique(ranks, return_index=True)[1]))
 
 
 def ascending(values: pa.Array) -> pa.Array:

@@ -7,7 +7,7 @@ weight asks for, by ranges of a second key; light ones share a bucket, and are c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,3 +58,32 @@ def _cut(ends: np.ndarray, at: float, slack: float, spread: Sequence[bool] | Non
     if fixed or min(at - start, end - at) <= slack:
         return Cut(value) if at - start <= end - at else Cut(value + 1)
     return Cut(value, (at - start) / (end - start))
+
+
+def second_key(heaviest: Mapping[str, Sequence[int]], buckets: float, filtered: Sequence[str] = ()) -> str | None:
+    """The column that is to divide the rows of a heavy value; None where there is no other column.
+
+    ``heaviest`` gives by column how many of the heaviest value's rows have each different value of that column, and
+    ``buckets`` how many it fills. Of the columns that let it be divided evenly, one that queries filter (the first of
+    ``filtered``), else the one of fewest values: it leaves the most repetition. Else the one that divides it best.
+
+    >>> second_key({"os": [60, 40], "hour": [10] * 10, "id": [1] * 100}, 0.3)
+    'hour'
+    """
+    shares = {name: max(counts, default=0) / max(1, sum(counts)) for name, counts in heaviest.items()}
+    fine = [name for name in heaviest if shares[name] * buckets <= SNAP]
+    asked = [name for name in filtered if name in fine]
+    if asked:
+        return asked[0]
+    if fine:
+        return min(fine, key=lambda name: len(heaviest[name]))
+    return min(heaviest, key=shares.__getitem__, default=None)
+
+
+def evenness(weights: Sequence[float]) -> float:
+    """The heaviest bucket relative to the mean.
+
+    >>> evenness([1.0, 1.0, 4.0])
+    2.0
+    """
+    return max(weights, default=0.0) * len(weights) / (sum(weights) or 1.0)

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from lakeopt import __version__
 from lakeopt.engines.base import Engine
-from lakeopt.errors import Unreachable
+from lakeopt.errors import ProofFailed, Unreachable
+from lakeopt.keys.curves import CURVES
+from lakeopt.model.layout_record import name_suffix, without_cuts
 from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup
 from lakeopt.model.result import FailedGroup, RewriteResult, Verification
 from lakeopt.model.scan import Repartition, Scan, StageRequest, WriterOptions
-from lakeopt.model.serde import to_json
 from lakeopt.tables.base import Committed, Table
 from lakeopt.workflows import resources
+from lakeopt.workflows.cut_points import leading_key
 from lakeopt.workflows.journal import JournalWriter
 from lakeopt.workflows.verify import joined, proof_method, prove, staged_scan
 
@@ -137,7 +139,14 @@ class GroupRun:
             from lakeopt.parquet.copy_row_groups import copy_row_groups
 
             return copy_row_groups(request)
-        return self.engine.stage(request)
+        staged = self.engine.stage(request)
+        if request.leading is not None and not all(staged["sorted"].to_pylist()):
+            self.staged[group.group_id] = staged  # so that its files are removed
+            raise ProofFailed(
+                "a file was not written in the order of its layout",
+                hint="the table is as it was, and the files written are removed; please report this",
+            )
+        return staged
 
     def result(self) -> RewriteResult:
         """What was done so far, as a value."""
@@ -167,14 +176,16 @@ class GroupRun:
         return f"{self.plan.plan_id}-{self.token}-{group.group_id:05d}-"
 
     def _locate(self, group: FileGroup, number: int) -> str:
-        return self.table.new_data_location(group, f"{self._prefix(group)}{number:05d}.parquet")
+        return self.table.new_data_location(group, self._name(group, number))
+
+    def _name(self, group: FileGroup, number: int) -> str:
+        return f"{self._prefix(group)}{number:05d}{name_suffix(self.plan.layout)}"
 
     def _repartition(self, group: FileGroup) -> Repartition | None:
         """How the rows of a group are divided anew, or None where they stay in their partition."""
         if not group.from_spec_ids:
             return None
-        name = functools.partial("{}{:05d}.parquet".format, self._prefix(group))
-        return self.table.repartition(group.spec_id, name)
+        return self.table.repartition(group.spec_id, functools.partial(self._name, group))
 
     def _whereabouts(self, group: FileGroup) -> dict[str, str]:
         """Where the files of a group will be found, even half-written ones: the folder, and how names begin."""
@@ -188,9 +199,10 @@ class GroupRun:
 
     def _request(self, group: FileGroup, scan: Scan, spill: str) -> StageRequest:
         plan = self.plan
+        sort = tuple((c.name, c.direction == "asc", c.nulls == "first") for c in plan.layout.columns)
         return StageRequest(
             scan=scan,
-            sort=tuple((c.name, c.direction == "asc", c.nulls == "first") for c in plan.layout.columns),
+            sort=() if plan.layout.strategy in CURVES else sort,
             writer=WriterOptions.from_mapping(plan.writer),
             target_file_bytes=plan.target_file_bytes,
             locate=functools.partial(self._locate, group),
@@ -200,10 +212,11 @@ class GroupRun:
             footer_metadata={
                 "lakeopt.version": __version__,
                 "lakeopt.plan-id": plan.plan_id,
-                "lakeopt.layout": to_json(plan.layout, indent=None),
+                "lakeopt.layout": without_cuts(plan.layout),
             },
             progress=self._advance,
             partition=self._repartition(group),
+            leading=leading_key(plan.layout, scan.schema),
         )
 
     def _advance(self, rows: int) -> None:

@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lakeopt.layout.strategies.base import PartitionState, Strategy
+from lakeopt.model.layout_record import digest, digest_in
 from lakeopt.model.plan import FileGroup, Layout, PlannedFile, SkippedGroup
 from lakeopt.tables.base import Table
+from lakeopt.workflows.cut_points import bounds_tell_order
 from lakeopt.workflows.moving_files import MovingFiles
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 #: Bin-packed groups hold at most this many bytes on disk (Iceberg's own default for rewrites).
@@ -134,8 +137,8 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
     )
     if not files.num_rows:
         return
-    order_id = table.sort_order_id(layout.columns) if layout.columns else None
-    if layout.columns:
+    order_id = table.sort_order_id(layout.columns) if layout.columns and not layout.cuts else None
+    if layout.columns and bounds_tell_order(layout):
         depths = key_depths(
             files,
             layout.columns,
@@ -146,13 +149,12 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
         )
         excess = depths.excess
     else:
-        excess = np.zeros(files.num_rows, dtype=np.int64)
+        excess = np.full(files.num_rows, -1 if layout.columns else 0, dtype=np.int64)
     files = files.select([name for name in files.column_names if name not in _METRICS])
     arrival = ("spec_id", "partition", "data_sequence_number", "snapshot_id", "file_path")
     order = pc.sort_indices(files, sort_keys=[(name, "ascending") for name in arrival])
     files, excess = files.take(order).combine_chunks(), excess[np.asarray(order)]
-    written_so = np.asarray(files["sort_order_id"].fill_null(-1)) == (-1 if order_id is None else order_id)
-    in_order = written_so & (order_id is not None)
+    in_order = _in_order(files, layout, order_id)
     keys = list(zip(files["spec_id"].to_pylist(), files["partition"].to_pylist(), strict=True))
     starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]] + [len(keys)]
     for start, end in itertools.pairwise(starts):
@@ -163,6 +165,18 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
             excess_depth=excess[start:end].tolist(),
             in_order=in_order[start:end].tolist(),
         )
+
+
+def _in_order(files: pa.Table, layout: Layout, order_id: int | None) -> np.ndarray:
+    """Whether each file says that it was written in the layout: by its sort order, or by its name."""
+    import numpy as np
+
+    if layout.cuts:
+        wanted = digest(layout)
+        return np.array([digest_in(path) == wanted for path in files["file_path"].to_pylist()], np.bool_)
+    written_so = np.asarray(files["sort_order_id"].fill_null(-1)) == (-1 if order_id is None else order_id)
+    found: np.ndarray = written_so & (order_id is not None)
+    return found
 
 
 def _unsafe(files: pa.Table) -> str | None:

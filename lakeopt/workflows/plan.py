@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from lakeopt import registry
 from lakeopt.config import Settings, load_settings
@@ -22,10 +23,12 @@ from lakeopt.model.plan import (
     SortField,
     Verify,
 )
+from lakeopt.model.scan import WriterOptions
 from lakeopt.tables.base import Table
 from lakeopt.tables.refusals import read_only_hint
 from lakeopt.workflows import journal
 from lakeopt.workflows.copying import CopyChoice
+from lakeopt.workflows.cut_points import Cutting
 from lakeopt.workflows.partitions import group_files, has_older_specs
 
 
@@ -55,6 +58,8 @@ def plan(
     partial_progress: bool = False,
     to_current_spec: bool = False,
     time_budget: float | None = None,
+    buckets: int | None = None,
+    counts: str | Path | None = None,
     memory_bytes: int | None = None,
     settings: Settings | None = None,
 ) -> RewritePlan:
@@ -63,38 +68,30 @@ def plan(
     ``strategy`` ``auto`` takes ``sort_by`` where given, else what ``recommend`` chooses. ``where`` selects files
     that may hold matching rows; every row of a selected file is kept. ``to_current_spec`` moves rows of older
     partition specs to the current one, bin-packed where no layout is worth it. ``verify`` ``auto`` compares bytes of
-    file groups that are copied, and rows of those that are decoded.
+    file groups that are copied, and rows of those that are decoded. ``buckets`` and ``counts`` are of ``pv-buckets``:
+    see :func:`lakeopt.workflows.cut_points.with_cut_points`.
 
     :raises Refused: the table cannot be written safely (v3, encrypted, a bare metadata file …).
     :raises UnknownName: no such table, branch, strategy, engine or column.
     """
-    from lakeopt.tables.open import open_table
-
     settings = settings or load_settings()
-    opened = open_table(table, settings) if isinstance(table, str) else table
+    opened = _opened(table, settings)
     _require_sound(opened, engine, branch, where)
     chosen = _choose(opened, strategy, tuple(sort_by), goal, queries, time_budget, memory_bytes, settings)
     target = target_file_bytes or opened.target_file_bytes()
     base = opened.snapshot_id(branch)
     if moves := to_current_spec and base is not None and has_older_specs(opened, base, where):
         chosen = _for_moves(opened, chosen)
-    groups, skipped = _groups(opened, base, where, chosen, target, moves)
+    cutting = Cutting(where, target, buckets, counts, queries, set_default_sort_order)
+    chosen = replace(chosen, layout=cutting.cut(opened, base, chosen.layout, memory_bytes, settings))
     writer = opened.writer_options(level=compression_level)
-    if chosen.layout is not None:
-        choice = CopyChoice(opened, chosen.layout, writer, target, level_asked=compression_level is not None)
-        groups, left = choice.divide(groups)
-        skipped += left
+    groups, skipped = _groups(opened, base, where, chosen, target, moves, writer, compression_level is not None)
     return RewritePlan(
-        plan_id=journal.new_plan_id(),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        table=opened.identifier,
-        table_uuid=opened.uuid,
+        **_heading(opened),
         branch=branch,
         base_snapshot_id=str(base) if base is not None else None,
-        schema_id=opened.schema_id,
         layout=chosen.layout or Layout("none"),
         engine=engine,
-        committer="lakeopt",
         verify=verify,
         target_file_bytes=target,
         set_default_sort_order=set_default_sort_order,
@@ -104,6 +101,24 @@ def plan(
         partial_progress=partial_progress,
         estimate=_estimate(groups, chosen.bytes_ratio, target),
     )
+
+
+def _opened(table: str | Table, settings: Settings) -> Table:
+    from lakeopt.tables.open import open_table
+
+    return open_table(table, settings) if isinstance(table, str) else table
+
+
+def _heading(table: Table) -> dict[str, Any]:
+    """What a plan says of itself and of its table."""
+    return {
+        "plan_id": journal.new_plan_id(),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "table": table.identifier,
+        "table_uuid": table.uuid,
+        "schema_id": table.schema_id,
+        "committer": "lakeopt",
+    }
 
 
 def _require_sound(table: Table, engine: str, branch: str, where: str | None) -> None:
@@ -126,14 +141,23 @@ def _for_moves(table: Table, chosen: _Chosen) -> _Chosen:
 
 
 def _groups(
-    table: Table, base: int | None, where: str | None, chosen: _Chosen, target: int, moves: bool
+    table: Table,
+    base: int | None,
+    where: str | None,
+    chosen: _Chosen,
+    target: int,
+    moves: bool,
+    writer: WriterOptions,
+    level_asked: bool,
 ) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
     if base is None:
         return (), (SkippedGroup("all", "the table has no snapshot"),)
     if chosen.layout is None:
         return (), (SkippedGroup("all", chosen.reason),)
     strategy = _strategy(chosen.layout.strategy)
-    return group_files(table, base, where, chosen.layout, strategy, target, to_current_spec=moves)
+    groups, skipped = group_files(table, base, where, chosen.layout, strategy, target, to_current_spec=moves)
+    groups, left = CopyChoice(table, chosen.layout, writer, target, level_asked=level_asked).divide(groups)
+    return groups, skipped + left
 
 
 def _estimate(groups: tuple[FileGroup, ...], bytes_ratio: float | None, target: int) -> RewriteEstimate:

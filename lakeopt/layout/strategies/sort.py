@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lakeopt.errors import UsageError
 from lakeopt.layout.file_groups import is_well_sized, under_deletes
 from lakeopt.layout.strategies.base import Choice, PartitionState, Strategy
@@ -20,7 +22,7 @@ class Sort:
     def layout(self, columns: tuple[SortField, ...]) -> Layout:
         """The layout; it needs at least one column, each at most once."""
         if not columns:
-            raise UsageError("sort needs columns", hint="give --sort-by a,b or let --strategy auto choose")
+            raise UsageError(f"{self.name} needs columns", hint="give --sort-by a,b or let --strategy auto choose")
         names = [column.name for column in columns]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -38,12 +40,16 @@ class Sort:
         if not sizes:
             return Choice((), "no data files")
         deleted = [row for row, under in enumerate(under_deletes(files)) if under]
-        if self._is_in_order(partition) and is_well_sized(sizes, target_file_bytes):
+        if self._is_in_order(partition) and self.are_well_sized(sizes, target_file_bytes):
             if not deleted:
                 return Choice((), "already in this order, in files of the right size")
             if self._may_be_alone(partition, deleted, sizes, target_file_bytes):
                 return Choice(tuple((row,) for row in deleted), "")
         return Choice((tuple(range(len(sizes))),), "")
+
+    def are_well_sized(self, sizes: Sequence[int], target_file_bytes: int) -> bool:
+        """Whether the files of a partition in order may stay as large as they are."""
+        return is_well_sized(sizes, target_file_bytes)
 
     def companions(self, partition: PartitionState, *, target_file_bytes: int) -> tuple[int, ...]:
         """All files: what comes in may lie anywhere among their keys."""

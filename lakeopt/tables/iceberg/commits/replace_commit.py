@@ -25,6 +25,7 @@ from pyiceberg.table.update import (
     AssertDefaultSpecId,
     AssertRefSnapshotId,
     AssertTableUUID,
+    SetPropertiesUpdate,
     SetSnapshotRefUpdate,
     TableRequirement,
     TableUpdate,
@@ -37,6 +38,7 @@ from lakeopt.errors import (
     Unreachable,
     UsageError,
 )
+from lakeopt.model.layout_record import LAYOUT_PROPERTY, table_property
 from lakeopt.model.plan import FileGroup, RewritePlan
 from lakeopt.tables.base import Committed, Table
 from lakeopt.tables.iceberg.commits.commit_outcome import Outcome, is_there, send
@@ -254,6 +256,10 @@ class _Commit:
         requirements, updates = _changes(table, plan.branch, snapshot)
         if any(group.from_spec_ids for group in self.groups):
             requirements.append(AssertDefaultSpecId(default_spec_id=metadata.default_spec_id))  # type: ignore[call-arg]
+        if plan.layout.cuts:
+            value = table_property(plan.layout)
+            if metadata.properties.get(LAYOUT_PROPERTY) != value:
+                updates.append(SetPropertiesUpdate(updates={LAYOUT_PROPERTY: value}))
         if order is not None and (plan.set_default_sort_order or _in_order(files)):
             remote = isinstance(table.catalog, RestCatalog)
             more = order_changes(metadata, order, make_default=plan.set_default_sort_order, remote=remote)
