@@ -41,13 +41,15 @@ class ReferenceEngine:
         if request.leading is not None:
             numbers = request.leading([rows.column(name).combine_chunks() for name in request.leading.columns])
             order = sorted(order, key=numbers.to_pylist().__getitem__)
+        if request.block_rows is not None:
+            order.sort(key=[row // request.block_rows for row in range(len(order))].__getitem__)
         rolling = partial(
             RollingWriter,
             request.scan.schema,
             request.writer,
             target_file_bytes=request.target_file_bytes,
             resolve=request.scan.resolve,
-            sort=request.sort,
+            sort=() if request.block_rows else request.sort,
             footer_metadata=request.footer_metadata,
             leading=request.leading,
         )

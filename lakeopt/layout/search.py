@@ -25,11 +25,15 @@ CHEAPEST, LOWEST = 12, 3
 #: Orders that are followed, by the number of their columns, each with another first column if possible.
 FOLLOWED = (8, 4, 3, 2, 2)
 #: The best of the screened that are measured on more rows, and of these that are verified.
-PROMISING, VERIFIED = 8, 5
+PROMISING, VERIFIED = 8, 4
+#: What takes so much more than the best on few rows will not be the best on many.
+FAR_BEHIND = 1.05
 #: Block sizes: the columns tried inside them, and how many a key inside blocks may have.
 BLOCK_KEYS, BLOCK_DEPTH = 8, 4
+#: Orders that are sifted, and the share of them that keys over the whole table may have.
+MOST_SCREENED, GROWTH_SHARE = 320, 0.75
 #: Rows that polish may encode in all, and the fewest and most trials that this makes.
-POLISH_ROWS, POLISH_TRIALS = 8_000_000, (40, 400)
+POLISH_ROWS, POLISH_TRIALS = 5_000_000, (40, 200)
 #: A polished order must save this share.
 POLISH_STEP = 0.0005
 #: Shares of the time after which a phase gives way to the next; verification and the rest have what is left.
@@ -68,25 +72,28 @@ def search(
     rows: TrialRows,
     out_of_time: OutOfTime = lambda share: False,
     *,
+    most: int = MOST_SCREENED,
     blocks: Sequence[int] = (),
     wanted: Sequence[RowOrder] = (),
 ) -> SearchResult:
     """Measure orders and rank them.
 
     ``columns`` are the possible key columns by ascending cardinality, ``blocks`` the sizes of arrival blocks to sort
-    in. ``out_of_time(share)`` is asked before each trial whether that share of the time is over. ``wanted`` orders
-    are measured and verified whatever they take, also in front of the best order found (a workload's filtered
-    columns, say).
+    in. About ``most`` orders are sifted on few rows. ``out_of_time(share)`` is asked before each trial whether that
+    share of the time is over. ``wanted`` orders are measured and verified whatever they take, also in front of the
+    best order found (a workload's filtered columns, say).
     """
-    found = _Search(columns, trials, rows, out_of_time)
+    found = _Search(columns, trials, rows, out_of_time, most)
     found.grow(wanted)
     found.sort_in_blocks(blocks)
     return found.verified(wanted)
 
 
 class _Search:
-    def __init__(self, columns: Sequence[str], trials: Trials, rows: TrialRows, out_of_time: OutOfTime) -> None:
-        self.columns, self.trials, self.rows, self._out_of_time = columns, trials, rows, out_of_time
+    def __init__(
+        self, columns: Sequence[str], trials: Trials, rows: TrialRows, out_of_time: OutOfTime, most: int
+    ) -> None:
+        self.columns, self.trials, self.rows, self._out_of_time, self._most = columns, trials, rows, out_of_time, most
         self.screen = Pool(trials, rows.screen)
         self.pools = {rows.screen: self.screen}
         self.keys: list[str] = []
@@ -99,6 +106,10 @@ class _Search:
     def until(self, share: float) -> Callable[[], bool]:
         return lambda: self._out_of_time(share)
 
+    def within(self, share: float, orders: Sequence[RowOrder]) -> Sequence[RowOrder]:
+        """As many of the orders as this share of what may be sifted allows: one is never too many."""
+        return orders[: max(1, round(share * self._most) - self.screen.count)]
+
     def grow(self, wanted: Iterable[RowOrder]) -> None:
         """Single columns, then longer keys, then keys of all columns."""
         self.screen.measure(wanted, self.until(SINGLES))
@@ -109,24 +120,25 @@ class _Search:
         followed = _different(singles, FOLLOWED[0])
         for width in FOLLOWED[1:]:
             best = self.screen.ranked()[:1]
-            new = [o for order in followed[:2] for o in grown(order, self.keys)]
-            new += [o for order in followed[2:] for o in appended(order, self.keys)]
-            followed = _different(self.screen.measure(new, self.until(GROWTH)), width)
+            new = [o for order in followed for o in appended(order, self.keys)]
+            new += [o for order in followed[:2] for o in grown(order, self.keys) if o not in new]
+            followed = _different(self.screen.measure(self.within(GROWTH_SHARE, new), self.until(GROWTH)), width)
             if not followed or self.screen.bytes[followed[0]] > self.screen.bytes[best[0]] * (1 - MIN_STEP):
                 break
         tails = [with_tail(order, self.columns) for order in [RowOrder(), *self.screen.ranked()[:2]]]
         self.screen.measure(tails, self.until(GROWTH))
 
-    def sort_in_blocks(self, sizes: Iterable[int]) -> None:
+    def sort_in_blocks(self, sizes: Sequence[int]) -> None:
         """Each block size on its own: what is good inside a block differs from what is good over the whole table."""
         best = [order for order in self.screen.ranked() if order.block_rows is None][:3]
-        for size in sizes:
+        for number, size in enumerate(sizes, 1):
+            share = GROWTH_SHARE + (1 - GROWTH_SHARE) * number / len(sizes)
             starts = [RowOrder((name,)) for name in self.keys[: BLOCK_KEYS // 2]] + best
             inside = self.screen.measure([replace(order, block_rows=size) for order in starts], self.until(BLOCKS))
             for _ in range(BLOCK_DEPTH if inside else 0):
                 state = inside[0]
                 new = [*appended(state, self.keys[:BLOCK_KEYS]), *_in_front(state, self.keys[:BLOCK_KEYS])]
-                inside = self.screen.measure(new, self.until(BLOCKS))
+                inside = self.screen.measure(self.within(share, new), self.until(BLOCKS))
                 if not inside or self.screen.bytes[inside[0]] > self.screen.bytes[state] * (1 - MIN_STEP):
                     break
 
@@ -148,10 +160,11 @@ class _Search:
         return self.result()
 
     def _best(self, pool: Pool, count: int) -> list[RowOrder]:
-        """The cheapest, and the cheapest of each block size."""
+        """The cheapest, and the cheapest of each block size unless that is far behind."""
         ranked = pool.ranked()
-        first = {order.block_rows: order for order in reversed(ranked)}
-        return list(dict.fromkeys([*ranked[:count], *(order for order in ranked if order in first.values())]))
+        near = [order for order in ranked if pool.bytes[order] <= pool.bytes[ranked[0]] * FAR_BEHIND]
+        first = {order.block_rows: order for order in reversed(near)}
+        return list(dict.fromkeys([*ranked[:count], *(order for order in near if order in first.values())]))
 
     def polish(self, verified: Pool) -> None:
         """Move columns of the best verified order as long as one move in a round makes it smaller."""

@@ -210,7 +210,8 @@ class StageRequest:
     """One file group to be written anew.
 
     ``sort`` is the key as (top-level column name, ascending, nulls first), empty for bin-pack.
-    With ``leading`` rows are ordered by its number first, and by ``sort`` where that is equal.
+    With ``leading`` rows are ordered by its number first, and by ``sort`` where that is equal. With ``block_rows``
+    they are ordered only inside blocks of so many rows as they arrive, which cannot be told of the output.
     ``locate(n)`` gives the location of the n-th output file. ``memory_bytes`` bounds the whole process.
     With ``partition`` rows are divided first and ordered by ``sort`` within each partition.
     ``footer_metadata`` goes into each file's key-value metadata. ``progress(rows)`` is told of rows written.
@@ -228,3 +229,4 @@ class StageRequest:
     progress: Callable[[int], None] = lambda rows: None
     partition: Repartition | None = None
     leading: LeadingKey | None = None
+    block_rows: int | None = None

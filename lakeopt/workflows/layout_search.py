@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lakeopt.analysis.rank_codes import Unsigned
 from lakeopt.analysis.trial import Trial, window_rows
-from lakeopt.layout.search import SearchResult, TrialRows, search
+from lakeopt.layout.search import MOST_SCREENED, SearchResult, TrialRows, search
 from lakeopt.layout.shortlist import shortlist
 from lakeopt.model.row_order import ARRIVAL, RowOrder
 from lakeopt.model.scan import WriterOptions
@@ -23,6 +23,8 @@ TRIAL_LEVEL = 3
 BLOCKS = (65_536, 262_144, 1_048_576)
 #: Blocks are tried where the rows fill so many.
 _MORE_THAN_A_BLOCK = 1.5
+#: Rows that sifting may look at in all, and the fewest orders that it sifts: each is a pass over the rows.
+_PASSED_ROWS, _FEWEST = 900_000_000, 100
 #: Trials that have to fit in the time allowed.
 _TRIALS = 120
 
@@ -76,7 +78,8 @@ class LayoutSearch:
         cardinality = {name: codes.cardinality for name, codes in self.trial.codes.items()}
         keys = shortlist(cardinality, sizes, self.trial.count)
         blocks = [block for block in BLOCKS if self.trial.count > _MORE_THAN_A_BLOCK * block]
-        return search(keys, self.trial, self.rows, self.out_of_time, blocks=blocks, wanted=wanted)
+        most = min(MOST_SCREENED, max(_FEWEST, _PASSED_ROWS // max(1, self.trial.count)))
+        return search(keys, self.trial, self.rows, self.out_of_time, most=most, blocks=blocks, wanted=wanted)
 
     def _fit(self) -> None:
         """Make trials small enough for a good many of them in the time that is left."""

@@ -388,3 +388,31 @@ def test_all_engines_have_the_same_fingerprint_of_the_same_rows(engine: Engine, 
     assert engine.fingerprint(scan, **options) == reference.fingerprint(scan, **options)
     empty = dataclasses.replace(scan, files=scan.files.slice(0, 0))
     assert engine.fingerprint(empty, threads=1, memory_bytes=1 << 28).record_count == 0
+
+
+def test_rows_are_sorted_inside_blocks_of_arrival_and_files_do_not_say_that_they_are_sorted(
+    engine: Engine, scan: Scan, tmp_path: Path
+) -> None:
+    """Blocks reach across files: the three have forty rows each, a block has fifty."""
+    staged = engine.stage(request_of(scan, tmp_path, [("n", True, True), ("u", True, True)], block_rows=50))
+    before, after = rows(scan), rows(staged_scan(scan, staged))
+    for start in range(0, 120, 50):
+        block = before[start : start + 50]
+        expected = sorted(block, key=lambda row: (row["n"] is not None, row["n"] or 0, python_key(row["u"])))
+        assert [row["d"] for row in after[start : start + 50]] == [row["d"] for row in expected]
+    assert staged["sorted"].to_pylist() == [False]
+
+
+def test_columns_are_written_in_the_encodings_asked_for(engine: Engine, scan: Scan, tmp_path: Path) -> None:
+    asked = {"n": "delta-binary-packed", "t": "delta-byte-array", "f": "plain", "day": "dictionary"}
+    request = request_of(scan, tmp_path, [("n", True, True)])
+    staged = engine.stage(dataclasses.replace(request, writer=WriterOptions(level=1, encodings=asked)))
+    (location,) = staged["file_path"].to_pylist()
+    group = pq.read_metadata(fs.FileSystem.from_uri(location)[1]).row_group(0)
+    found = {group.column(n).path_in_schema: group.column(n).encodings for n in range(group.num_columns)}
+    assert "DELTA_BINARY_PACKED" in found["n"]
+    assert "DELTA_BYTE_ARRAY" in found["t"]
+    assert "RLE_DICTIONARY" not in found["f"]
+    assert "RLE_DICTIONARY" in found["day"]
+    by_number = {row["d"]: repr(row) for row in rows(scan)}
+    assert {row["d"]: repr(row) for row in rows(staged_scan(scan, staged))} == by_number

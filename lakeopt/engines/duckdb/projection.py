@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,13 @@ def query(
             terms += f", (file_index::BIGINT + {first_file}) * {FILE_ROWS} + file_row_number AS arrival"
         selects.append(f"SELECT {terms} FROM {group.relation()}")
     return " UNION ALL ".join(selects)
+
+
+def arrival_number(groups: Sequence[PhysicalGroup]) -> str:
+    """How many rows arrived before a row, deleted ones too, from its place in the scan."""
+    counts = [count for group in groups for count in group.row_counts]
+    firsts = [0, *itertools.accumulate(counts)][: len(counts)]
+    return f"(list_extract(CAST({firsts} AS BIGINT[]), arrival // {FILE_ROWS} + 1) + arrival % {FILE_ROWS})"
 
 
 def order_by(schema: pa.Schema, sort: SortKey) -> str:

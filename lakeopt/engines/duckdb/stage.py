@@ -22,7 +22,7 @@ from lakeopt.engines.duckdb.leading_term import leading_term
 from lakeopt.engines.duckdb.partition_terms import partition_terms
 from lakeopt.engines.duckdb.paths import data_paths, delete_paths
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
-from lakeopt.engines.duckdb.projection import order_by, query
+from lakeopt.engines.duckdb.projection import arrival_number, order_by, query
 from lakeopt.engines.duckdb.remaining import remaining
 from lakeopt.engines.duckdb.remote_files import serve
 from lakeopt.errors import DataFileError
@@ -107,7 +107,7 @@ def _write(
         dataclasses.replace(request.writer, row_group_bytes=budget.row_group_bytes),
         target_file_bytes=request.target_file_bytes,
         resolve=scan.resolve,
-        sort=request.sort,
+        sort=() if request.block_rows else request.sort,
         footer_metadata=request.footer_metadata,
         threads=budget.encoders,
         progress=request.progress,
@@ -154,6 +154,9 @@ def _query(
     if request.leading is not None:
         placed = f"(SELECT *, {leading_term(connection, schema, request.leading)} AS leading_number FROM {placed})"
         order = ["leading_number", *order]
+    if request.block_rows is not None:
+        placed = f"(SELECT *, {arrival_number(groups)} // {request.block_rows} AS block FROM {placed})"
+        order = ["block", *order]
     if request.partition is not None:
         keys = partition_terms(connection, schema, request.partition.keys)
         placed = f"(SELECT {', '.join(['*', *keys.columns])} FROM {placed})"
