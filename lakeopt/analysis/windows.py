@@ -95,10 +95,10 @@ class WindowedRows:
         rows = touched.rows
         cell: Rows | None = None if touched.groups is None else touched.groups.codes.astype(np.int64)
         for column, shift in now.columns:
-            codes = column.codes if rows is None else column.codes[rows]
-            codes = codes >> shift if shift else codes
+            codes = (column.codes if rows is None else column.codes[rows]).astype(np.int64)
+            codes >>= shift
             if cell is None:
-                cell = codes.astype(np.int64)
+                cell = codes
             else:
                 cell *= _values(column, shift)
                 cell += codes
