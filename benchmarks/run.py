@@ -26,7 +26,8 @@ from benchmarks.measure import Run, machine, result_path, run, versions
 
 THREADS = "2"
 TARGET = "128MB"
-BIN_PACK = ("bin-pack", ["--strategy", "bin-pack"], "5GB")
+#: A level that is asked for, though it is the table's own: row groups are decoded, not copied.
+BIN_PACK = ("bin-pack", ["--strategy", "bin-pack", "--compression-level", "3"], "5GB")
 SORT = ("sort 5 GB", ["--strategy", "sort"], "5GB")
 SORT_SMALL = ("sort 2 GB", ["--strategy", "sort"], "2GB")
 Job = tuple[str, list[str], str]
