@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +78,9 @@ def planned(spark: Any, table: str, where: str) -> Planned:
     found, files = [], tasks.iterator()
     while files.hasNext():
         file = files.next().file()
-        found.append((file.specId(), file.partition().toString(), file.recordCount()))
+        # Java prints an array of bytes as the place where it happens to lie.
+        partition = re.sub(r"\[B@[0-9a-f]+", "bytes", file.partition().toString())
+        found.append((file.specId(), partition, file.recordCount()))
     tasks.close()
     return Planned(len(found), sum(count for *_, count in found), frozenset((spec, text) for spec, text, _ in found))
 
