@@ -218,7 +218,7 @@ def without_places(group: dict[int, Any]) -> dict[int, Any]:
     return plain
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.recursive(
         st.one_of(
@@ -247,6 +247,7 @@ def simple(fields: dict[int, Any]) -> dict[int, Any]:
     return {number: of(value) for number, (_, value) in fields.items()}
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 333), min_size=1, max_size=60))
 def test_small_parts_fill_files(sizes: list[int]) -> None:
     cuts = packed(sizes, 1000)
@@ -256,7 +257,7 @@ def test_small_parts_fill_files(sizes: list[int]) -> None:
     assert all(total <= 1000 * (1 + SPREAD) for total in totals)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.booleans(), st.integers(1, 1000)), max_size=12), st.data())
 def test_pages_are_found_however_the_bytes_come(pages: list[tuple[int, bool, int]], data: st.DataObject) -> None:
     body, wanted = b"", []

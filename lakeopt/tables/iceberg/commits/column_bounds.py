@@ -51,10 +51,12 @@ def ordered(kind: PrimitiveType, raw: Any) -> Any:
 
 
 def single_value(kind: PrimitiveType, raw: Any) -> bytes | None:
-    """A raw Parquet statistic (:func:`ordered`) as Iceberg binary; None for types that have no bounds here.
+    """A raw Parquet statistic (:func:`ordered`) as Iceberg binary; None for types that have no bounds here, and for
+    text that is none: a writer may have cut a character in two.
 
     >>> single_value(IntegerType(), 1), single_value(DecimalType(9, 2), -125)
     (b'\\x01\\x00\\x00\\x00', b'\\x83')
+    >>> single_value(StringType(), "ö".encode()[:1])
     """
     if form := _LITTLE_ENDIAN.get(type(kind)):
         return struct.pack(form, raw)
@@ -63,9 +65,19 @@ def single_value(kind: PrimitiveType, raw: Any) -> bytes | None:
     if isinstance(kind, DecimalType):
         size = ((raw if raw >= 0 else ~raw).bit_length() + 8) // 8
         return int(raw).to_bytes(size, "big", signed=True)
+    if isinstance(kind, StringType) and not _is_text(bytes(raw)):
+        return None
     if isinstance(kind, StringType | BinaryType | FixedType | UUIDType):
         return bytes(raw)
     return None
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def truncated(kind: PrimitiveType, lower: bytes, upper: bytes, length: int | None) -> tuple[bytes, bytes | None]:

@@ -38,11 +38,24 @@ class _Column:
         nulls = statistics.null_count if statistics is not None and statistics.has_null_count else None
         self.nulls = None if nulls is None or self.nulls is None else self.nulls + nulls
         if statistics is not None and statistics.has_min_max:
-            low, high = ordered(kind, statistics.min_raw), ordered(kind, statistics.max_raw)
+            low, high = _outermost(ordered(kind, statistics.min_raw), ordered(kind, statistics.max_raw))
+            self.bounded = self.bounded and low == low and high == high  # some writers put NaN there
             self.lower = low if self.lower is None else min(self.lower, low)
             self.upper = high if self.upper is None else max(self.upper, high)
         elif nulls is None or nulls < chunk.num_values:
             self.bounded = False
+
+
+def _outermost(low: Any, high: Any) -> tuple[Any, Any]:
+    """Bounds that hold where a writer took no care of the sign of zero (Parquet format, ``ColumnOrder``).
+
+    >>> _outermost(0.0, -0.0), _outermost(0, 5)
+    ((-0.0, 0.0), (0, 5))
+    """
+    return (
+        -0.0 if isinstance(low, float) and low == 0 else low,
+        0.0 if isinstance(high, float) and high == 0 else high,
+    )
 
 
 @dataclass(frozen=True)
