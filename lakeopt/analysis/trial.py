@@ -2,8 +2,8 @@
 
 Small samples are encoded whole. Of larger ones 16 windows of consecutive rows *of the order that is tried* are
 encoded and scaled up: random rows, or blocks of arrival order, would tear apart the very groups whose size decides.
-From the rows of a row group on, one row group of the order is encoded instead, which needs no guess at what its
-dictionaries hold. Each column counts in the smallest encoding that it may have.
+As many rows as a row group has are taken from four windows: what is found of an order must not hang on one place.
+A dictionary is paid once a row group, not once a window. Each column counts in the smallest encoding it may have.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ Permutation = npt.NDArray[np.int64]
 #: Bytes and encoding of each column.
 Measured = dict[str, tuple[float, str]]
 
-WINDOWS = 16
+#: Windows of a trial; a row group's rows are taken from fewer, larger ones.
+WINDOWS, LARGE_WINDOWS = 16, 4
 #: Fewer rows than this in a window would tear groups apart; so many bytes of wide rows are too much all the same.
 MIN_WINDOW, _MOST_BYTES = 512, 60_000_000
 #: Of a column whose windows hold more bytes in memory every second or fourth window is encoded.
@@ -183,12 +184,10 @@ class Trial:
         return self._windowed.rows(self._keys(order), self._windows(rows))
 
     def _windows(self, rows: int) -> list[Window]:
-        if rows >= self.group_rows:
-            first = (max(1, self._count // self.group_rows) - 1) // 2 * self.group_rows
-            return [(first, first + self.group_rows)]
-        length = max(1, rows // WINDOWS)
-        starts = ((np.arange(WINDOWS) + self._random) / WINDOWS * (self._count - length)).astype(np.int64)
-        return [(int(start), int(start) + length) for start in starts]
+        windows = WINDOWS if rows < self.group_rows else LARGE_WINDOWS
+        length = max(1, rows // windows)
+        places = (np.arange(windows) + self._random[:windows]) / windows
+        return [(start, start + length) for start in (places * (self._count - length)).astype(np.int64).tolist()]
 
     def _sized(
         self,
@@ -204,7 +203,7 @@ class Trial:
         keys: dict[str, bytes] = {}
         for batch in self._batches(names, chosen, encodings, keys, kind):
             pairs = [(values, encoding) for _, _, values, missing in batch for encoding in missing]
-            ends = self._partition_ends(chosen) if whole or len(chosen) >= self.group_rows else None
+            ends = self._partition_ends(chosen) if whole else None
             sizes = iter(encoded_columns(pairs, writer, group_rows=self.group_rows, ends=ends))
             for name, rows, _, missing in batch:
                 for encoding in missing:
