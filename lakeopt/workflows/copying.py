@@ -17,6 +17,7 @@ from lakeopt.errors import LakeoptError
 from lakeopt.layout.file_groups import ideal_file_count
 from lakeopt.model.plan import FileGroup, Layout, Method, PlannedFile, SkippedGroup
 from lakeopt.model.scan import WriterOptions
+from lakeopt.parquet.footers import sample_positions
 from lakeopt.tables.base import Table
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _CODEC = "write.parquet.compression-codec"
 _READERS = 8
+#: Files of a group, spread over it, whose footers are read before those of all others.
+_LOOK_FIRST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,6 @@ class CopyChoice:
         """
         if self.layout.strategy != "bin-pack" or self.layout.columns:
             return tuple(groups), ()
-        found = self._files([file for group in groups if self._refusal(group) is None for file in group.data_files])
         made: list[FileGroup] = []
         skipped: list[SkippedGroup] = []
         for group in groups:
@@ -53,7 +55,7 @@ class CopyChoice:
             parts = (
                 [_Part(range(group.file_count), "decode", reason)]
                 if reason is not None
-                else _parts(group, [found[file.path] for file in group.data_files], self.target_file_bytes)
+                else _parts(group, self._files(group.data_files), self.target_file_bytes)
             )
             for part in parts:
                 own = _sub_group(group, len(made), part)
@@ -76,16 +78,30 @@ class CopyChoice:
             return "rows move to another partition spec"
         return "files are of an older partition spec" if group.spec_id != self.table.default_spec_id else None
 
-    def _files(self, files: Sequence[PlannedFile]) -> dict[str, Copyable | str]:
+    def _files(self, files: Sequence[PlannedFile]) -> list[Copyable | str]:
+        """What copying needs of each file, or why it cannot be copied.
+
+        Where no file of a few that are looked at first can be copied, the footers of all others are left unread.
+        """
+        from lakeopt.parquet.copyable import BELOW_FLOOR, reaches_floor
+
+        large = [place for place, file in enumerate(files) if reaches_floor(file.bytes, file.record_count)]
+        found: list[Copyable | str] = [BELOW_FLOOR] * len(files)
+        some = [large[place] for place in sample_positions(len(large), _LOOK_FIRST)]
         with ThreadPoolExecutor(_READERS) as pool:
-            return dict(zip((file.path for file in files), pool.map(self._file, files), strict=True))
+            first = list(pool.map(self._file, (files[place] for place in some)))
+            if first and all(isinstance(file, str) for file in first):
+                for place in large:
+                    found[place] = first[0]
+                return found
+            for place, file in zip(large, pool.map(self._file, (files[place] for place in large)), strict=True):
+                found[place] = file
+        return found
 
     def _file(self, file: PlannedFile) -> Copyable | str:
-        """What copying a file needs, or why it cannot be; a file that cannot be read is for the rewrite to tell of."""
-        from lakeopt.parquet.copyable import BELOW_FLOOR, copyable, reaches_floor
+        """A file that cannot be read is for the rewrite to tell of."""
+        from lakeopt.parquet.copyable import copyable
 
-        if not reaches_floor(file.bytes, file.record_count):
-            return BELOW_FLOOR
         try:
             found = copyable(file.path, self.table.schema, self.table.resolve)
         except LakeoptError:
