@@ -33,7 +33,12 @@ def name_suffix(layout: Layout) -> str:
     >>> name_suffix(Layout("sort"))
     '.parquet'
     """
-    return f"-layout-{digest(layout)}.parquet" if layout.cuts else ".parquet"
+    return f"-layout-{digest(layout)}.parquet" if is_in_names(layout) else ".parquet"
+
+
+def is_in_names(layout: Layout) -> bool:
+    """Whether the names of files say that they lie in this layout: no sort order of the table can."""
+    return bool(layout.cuts) or layout.block_rows is not None
 
 
 def digest_in(path: str) -> str | None:

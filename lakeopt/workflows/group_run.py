@@ -217,6 +217,7 @@ class GroupRun:
             progress=self._advance,
             partition=self._repartition(group),
             leading=leading_key(plan.layout, scan.schema),
+            block_rows=plan.layout.block_rows,
         )
 
     def _advance(self, rows: int) -> None:

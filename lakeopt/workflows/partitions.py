@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lakeopt.layout.strategies.base import PartitionState, Strategy
-from lakeopt.model.layout_record import digest, digest_in
+from lakeopt.model.layout_record import digest, digest_in, is_in_names
 from lakeopt.model.plan import FileGroup, Layout, PlannedFile, SkippedGroup
 from lakeopt.tables.base import Table
 from lakeopt.workflows.cut_points import bounds_tell_order
@@ -150,6 +150,8 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
         excess = depths.excess
     else:
         excess = np.full(files.num_rows, -1 if layout.columns else 0, dtype=np.int64)
+    if layout.block_rows is not None:
+        excess = np.zeros(files.num_rows, dtype=np.int64)  # blocks overlap by their nature
     files = files.select([name for name in files.column_names if name not in _METRICS])
     arrival = ("spec_id", "partition", "data_sequence_number", "snapshot_id", "file_path")
     order = pc.sort_indices(files, sort_keys=[(name, "ascending") for name in arrival])
@@ -171,7 +173,7 @@ def _in_order(files: pa.Table, layout: Layout, order_id: int | None) -> np.ndarr
     """Whether each file says that it was written in the layout: by its sort order, or by its name."""
     import numpy as np
 
-    if layout.cuts:
+    if is_in_names(layout):
         wanted = digest(layout)
         return np.array([digest_in(path) == wanted for path in files["file_path"].to_pylist()], np.bool_)
     written_so = np.asarray(files["sort_order_id"].fill_null(-1)) == (-1 if order_id is None else order_id)

@@ -24,7 +24,7 @@ def layout_key(metadata: TableMetadata) -> tuple[SortField, ...]:
     A layout that cannot be read, or whose columns are gone, counts as none.
     """
     layout = last_layout(metadata)
-    if layout is not None and layout.strategy == "sort":
+    if layout is not None and layout.strategy == "sort" and layout.block_rows is None:
         names = {field.name for field in metadata.schema().fields}
         if layout.columns and all(field.name in names for field in layout.columns):
             return layout.columns
