@@ -12,7 +12,7 @@ from lake import Lake
 
 from lakeopt.errors import UnknownName, UsageError
 from lakeopt.model.plan import Candidate, LayoutRecommendation
-from lakeopt.model.scan import ENCODINGS, WriterOptions
+from lakeopt.model.scan import WriterOptions
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.parquet.encode import encode
 from lakeopt.workflows.recommend import recommend
@@ -215,7 +215,7 @@ def test_many_columns(lake: Lake) -> None:
 
 def test_more_encodings_make_it_smaller_and_only_allowed_ones_are_written(lake: Lake) -> None:
     name = landed(lake, events(), commits=1)
-    few, all_ = recommend(name), recommend(name, encodings=ENCODINGS)
+    few, all_ = recommend(name), recommend(name, compatible_with=["duckdb", "spark"])
     assert chosen(all_).bytes_ratio < chosen(few).bytes_ratio
     written = {value for key, value in chosen(few).writer.items() if key.startswith("encoding.")}
     assert written <= {"dictionary", "plain"}

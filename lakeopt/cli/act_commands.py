@@ -13,6 +13,7 @@ from lakeopt.cli.maintenance_commands import carried_out
 from lakeopt.cli.options import (
     Acting,
     Buckets,
+    CompatibleWith,
     Counts,
     Goal,
     Option,
@@ -25,6 +26,7 @@ from lakeopt.cli.options import (
     TimeBudget,
     ToCurrentSpec,
     duration,
+    names,
     size,
     sort_key,
 )
@@ -37,6 +39,11 @@ STRATEGIES = "|".join(["auto", *registry.names(registry.STRATEGIES)])
 Strategy = Annotated[str, Option(metavar=STRATEGIES, help="How rows are laid out; auto takes what recommend chose.")]
 TargetFileSize = Annotated[str | None, Option(metavar="SIZE", help="Size of new files  [default: the table's]")]
 SortBy = Annotated[str | None, Option(metavar="COLUMNS", help='Sort key, e.g. origin,"arr delay" desc nulls last.')]
+
+Proof = Annotated[
+    Verify,
+    Option(metavar="auto|rows|counts", help="What is proved equal: rows, or bytes where auto finds them copied."),
+]
 
 
 def rewrite(
@@ -51,10 +58,8 @@ def rewrite(
     engine: Annotated[str, Option(metavar=ENGINES, help="Engine that reads and sorts.")] = "duckdb",
     target_file_size: TargetFileSize = None,
     compression_level: Annotated[int | None, Option(metavar="N", help="Level of the table's codec.")] = None,
-    verify: Annotated[
-        Verify,
-        Option(metavar="auto|rows|counts", help="What is proved equal: rows, or bytes where auto finds them copied."),
-    ] = "auto",
+    compatible_with: CompatibleWith = "spark-iceberg",
+    verify: Proof = "auto",
     set_default_sort_order: SetDefaultSortOrder = False,
     partial_progress: PartialProgress = False,
     to_current_spec: ToCurrentSpec = False,
@@ -86,6 +91,7 @@ def rewrite(
             engine=engine,
             target_file_bytes=size(target_file_size),
             compression_level=compression_level,
+            compatible_with=names(compatible_with),
             verify=verify,
             set_default_sort_order=set_default_sort_order,
             partial_progress=partial_progress,

@@ -14,6 +14,7 @@ import typer
 
 from lakeopt.cli.output import SUFFIXES, Format
 from lakeopt.errors import UsageError
+from lakeopt.layout.readers import READERS
 from lakeopt.model import plan
 from lakeopt.model.sort_fields import parse_sort_fields
 from lakeopt.units import parse_duration, parse_size
@@ -35,6 +36,12 @@ Buckets = Annotated[int | None, Option(min=1, metavar="N", help="PV buckets  [de
 Counts = Annotated[
     str | None,
     Option(metavar="exact|sample|previous|FILE", help="Where PV buckets take counts from  [default: exact]"),
+]
+CompatibleWith = Annotated[
+    str,
+    Option(
+        "--compatible-with", metavar="READERS", help=f"Write only encodings that these read: {','.join(READERS)}|all."
+    ),
 ]
 TimeBudget = Annotated[str | None, Option(metavar="DURATION", help="Stop searching after this long, e.g. 30m.")]
 
@@ -119,6 +126,11 @@ def size(text: str | None) -> int | None:
 def duration(text: str | None) -> float | None:
     """Seconds of a duration option, None where it is not given."""
     return None if text is None else parse_duration(text)
+
+
+def names(text: str) -> list[str]:
+    """The names in a list with commas."""
+    return [name.strip() for name in text.split(",")]
 
 
 def sort_key(text: str | None) -> Any:

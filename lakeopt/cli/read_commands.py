@@ -9,7 +9,18 @@ import typer
 
 from lakeopt import registry
 from lakeopt.cli import diagnostics, output
-from lakeopt.cli.options import Goal, Option, Output, PageOutput, Queries, Table, TimeBudget, duration
+from lakeopt.cli.options import (
+    CompatibleWith,
+    Goal,
+    Option,
+    Output,
+    PageOutput,
+    Queries,
+    Table,
+    TimeBudget,
+    duration,
+    names,
+)
 from lakeopt.errors import UsageError, WorkFailed
 from lakeopt.model.serde import Document
 from lakeopt.model.table import Severity, TableProfile
@@ -86,6 +97,7 @@ def recommend(
     *,
     goal: Goal = "storage",
     queries: Queries = None,
+    compatible_with: CompatibleWith = "spark-iceberg",
     time_budget: TimeBudget = None,
     out: Output,
 ) -> int:
@@ -99,7 +111,13 @@ def recommend(
     from lakeopt.workflows.recommend import recommend
 
     with diagnostics.waiting("measuring layouts", quiet=out.quiet):
-        value = recommend(table, goal=goal, queries=queries, time_budget=duration(time_budget))
+        value = recommend(
+            table,
+            goal=goal,
+            queries=queries,
+            compatible_with=names(compatible_with),
+            time_budget=duration(time_budget),
+        )
     return show(value, out)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from lakeopt import registry
 from lakeopt.config import Settings, load_settings
 from lakeopt.errors import Refused, UnknownName, UsageError
+from lakeopt.layout import readers
 from lakeopt.layout.file_groups import ideal_file_count
 from lakeopt.layout.strategies.base import Strategy
 from lakeopt.model.plan import (
@@ -34,11 +35,12 @@ from lakeopt.workflows.partitions import group_files, has_older_specs
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """A layout, or the reason why none is worth it, and its measured bytes relative to now."""
+    """A layout, or the reason why none is worth it, its measured bytes relative to now, and the writer measured."""
 
     layout: Layout | None
     reason: str = ""
     bytes_ratio: float | None = None
+    writer: WriterOptions | None = None
 
 
 def plan(
@@ -53,6 +55,7 @@ def plan(
     engine: str = "duckdb",
     target_file_bytes: int | None = None,
     compression_level: int | None = None,
+    compatible_with: Sequence[str] = readers.DEFAULT,
     verify: Verify = "auto",
     set_default_sort_order: bool = False,
     partial_progress: bool = False,
@@ -65,31 +68,30 @@ def plan(
 ) -> RewritePlan:
     """Plan a rewrite of a table's data files into a layout; the base is the branch's head.
 
-    ``strategy`` ``auto`` takes ``sort_by`` where given, else what ``recommend`` chooses. ``where`` selects files
-    that may hold matching rows; every row of a selected file is kept. ``to_current_spec`` moves rows of older
-    partition specs to the current one, bin-packed where no layout is worth it. ``verify`` ``auto`` compares bytes of
-    file groups that are copied, and rows of those that are decoded. ``buckets`` and ``counts`` are of ``pv-buckets``:
-    see :func:`lakeopt.workflows.cut_points.with_cut_points`.
+    ``strategy`` ``auto`` takes ``sort_by`` where given, else what ``recommend`` chooses, with its encodings, which
+    all of ``compatible_with`` read. ``where`` selects files that may hold matching rows; every row of one is kept.
+    ``to_current_spec`` moves rows of older partition specs to the current one. ``verify`` ``auto`` compares bytes of
+    groups that are copied, rows of those that are decoded. For ``buckets`` and ``counts`` see :mod:`.cut_points`.
 
     :raises Refused: the table cannot be written safely (v3, encrypted, a bare metadata file …).
     :raises UnknownName: no such table, branch, strategy, engine or column.
     """
-    settings = settings or load_settings()
-    opened = _opened(table, settings)
+    opened = _opened(table, settings := settings or load_settings())
     _require_sound(opened, engine, branch, where)
-    chosen = _choose(opened, strategy, tuple(sort_by), goal, queries, time_budget, memory_bytes, settings)
+    wishes: dict[str, Any] = {"goal": goal, "queries": queries, "time_budget": time_budget, "settings": settings}
+    wishes |= {"compatible_with": compatible_with, "compression_level": compression_level, "memory": memory_bytes}
+    chosen = _choose(opened, strategy, tuple(sort_by), wishes)
     target = target_file_bytes or opened.target_file_bytes()
     base = opened.snapshot_id(branch)
     if moves := to_current_spec and base is not None and has_older_specs(opened, base, where):
         chosen = _for_moves(opened, chosen)
     cutting = Cutting(where, target, buckets, counts, queries, set_default_sort_order)
     chosen = replace(chosen, layout=cutting.cut(opened, base, chosen.layout, memory_bytes, settings))
-    writer = opened.writer_options(level=compression_level)
+    writer = chosen.writer or opened.writer_options(level=compression_level)
     groups, skipped = _groups(opened, base, where, chosen, target, moves, writer, compression_level is not None)
     return RewritePlan(
-        **_heading(opened),
+        **_heading(opened, base),
         branch=branch,
-        base_snapshot_id=str(base) if base is not None else None,
         layout=chosen.layout or Layout("none"),
         engine=engine,
         verify=verify,
@@ -109,13 +111,14 @@ def _opened(table: str | Table, settings: Settings) -> Table:
     return open_table(table, settings) if isinstance(table, str) else table
 
 
-def _heading(table: Table) -> dict[str, Any]:
+def _heading(table: Table, base: int | None) -> dict[str, Any]:
     """What a plan says of itself and of its table."""
     return {
         "plan_id": journal.new_plan_id(),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "table": table.identifier,
         "table_uuid": table.uuid,
+        "base_snapshot_id": None if base is None else str(base),
         "schema_id": table.schema_id,
         "committer": "lakeopt",
     }
@@ -177,13 +180,10 @@ def _choose(
     table: Table,
     strategy: str,
     sort_by: tuple[SortField, ...],
-    goal: Goal,
-    queries: str | Path | None,
-    time_budget: float | None,
-    memory_bytes: int | None,
-    settings: Settings,
+    wishes: Mapping[str, Any],
 ) -> _Chosen:
-    """The layout that was asked for, or the one that measuring recommends."""
+    """The layout that was asked for, or the one that measuring recommends; ``wishes`` are of the recommendation."""
+    readers.allowed(wishes["compatible_with"])
     _check_columns(table, sort_by)
     if strategy == "auto" and sort_by:
         strategy = "sort"
@@ -192,13 +192,13 @@ def _choose(
         return _Chosen(_strategy(strategy).layout(sort_by))
     from lakeopt.workflows.recommend import recommend
 
-    advice = recommend(
-        table, goal=goal, queries=queries, time_budget=time_budget, memory=memory_bytes, settings=settings
-    )
+    advice = recommend(table, **wishes)
     if advice.chosen is None:
         return _Chosen(None, advice.reason)
     best = advice.candidates[advice.chosen]
-    return _Chosen(_strategy(best.strategy).layout(best.columns), advice.reason, best.bytes_ratio)
+    writer = WriterOptions.from_mapping(best.writer)
+    layout = replace(_strategy(best.strategy).layout(best.columns), block_rows=best.block_rows)
+    return _Chosen(layout, advice.reason, best.bytes_ratio, writer)
 
 
 def _strategy(name: str) -> Strategy:

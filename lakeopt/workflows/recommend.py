@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeopt.config import Settings
 from lakeopt.errors import UsageError
+from lakeopt.layout import readers
 from lakeopt.layout.choice import choose
 from lakeopt.layout.search import MIN_GAIN
 from lakeopt.model.plan import Candidate, Goal, LayoutRecommendation
@@ -26,16 +27,12 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-#: What a table's readers are taken to read where nothing is said of them.
-ENCODINGS = frozenset({"dictionary", "plain"})
-
-
 def recommend(
     table: str | Table,
     *,
     goal: Goal = "storage",
     queries: str | Path | None = None,
-    encodings: Collection[str] = ENCODINGS,
+    compatible_with: Sequence[str] = readers.DEFAULT,
     compression_level: int | None = None,
     time_budget: float | None = None,
     memory: int | None = None,
@@ -46,18 +43,18 @@ def recommend(
 ) -> LayoutRecommendation:
     """Candidate layouts of a table with measured bytes, best first; "leave it alone" wins below 2 %.
 
-    ``queries`` is a file of named SQL; goals ``reads`` and ``balanced`` need one. ``encodings`` are those that may
-    be written. ``time_budget`` is in seconds, ``memory`` in bytes of the whole process. Without a time budget the
-    same seed gives the same result.
+    ``queries`` is a file of named SQL; goals ``reads`` and ``balanced`` need one. Encodings are taken that all of
+    ``compatible_with`` read (:func:`lakeopt.layout.readers.allowed`). ``time_budget`` is in seconds, ``memory`` in
+    bytes of the whole process. Without a time budget the same seed gives the same result.
 
-    :raises UnknownName: no such table.
+    :raises UnknownName: no such table or reader.
     :raises UsageError: a goal without the queries it needs, or a file of queries that cannot be read.
     :raises DataFileError: a data file is missing or damaged.
     """
     from lakeopt.workflows import reasons
     from lakeopt.workflows.study import Study
 
-    started = time.monotonic()
+    started, encodings = time.monotonic(), readers.allowed(compatible_with)
     if goal != "storage" and queries is None:
         raise UsageError(f"the goal {goal!r} needs queries", hint="give a file of named queries with --queries")
     opened = sampled_table(table, sample_rows=sample_rows, memory=memory, threads=threads, settings=settings)
