@@ -16,6 +16,7 @@ _HOMES = {
     "inspect": "lakeopt.workflows.inspect",
     "profile": "lakeopt.workflows.profile",
     "recommend": "lakeopt.workflows.recommend",
+    "buckets": "lakeopt.workflows.buckets",
     "plan": "lakeopt.workflows.plan",
     "rewrite": "lakeopt.workflows.apply",
     "apply": "lakeopt.workflows.saved_plans",

@@ -40,8 +40,10 @@ class BucketPlan:
     weights: tuple[float, ...]
 
 
-def plan_buckets(layout: Layout, held: Layout | None, request: CutRequest) -> BucketPlan:
+def plan_buckets(layout: Layout, held: Layout | None, request: CutRequest, *, for_others: bool = False) -> BucketPlan:
     """Buckets for the layout's column; those of ``held`` where they are about as many and as even as new ones.
+
+    ``for_others``: rows are to come of values that no count of today can know.
 
     :raises UsageError: a file of counts cannot be read, or there is nothing to take counts from.
     """
@@ -53,7 +55,7 @@ def plan_buckets(layout: Layout, held: Layout | None, request: CutRequest) -> Bu
     counted = _counts(columns, sample, request)
     table_writer = request.table.writer_options()
     weights = counted.counts * bytes_a_row(sample, columns, counted.values, table_writer)
-    exact = request.counts in (None, "exact")
+    exact = request.counts in (None, "exact") and not for_others
     made = _layout(layout, columns, _cut_points(counted, weights, wanted), None if exact else counted.values)
     new = _expected(made, counted, weights, request)
     if held is None:
