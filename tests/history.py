@@ -37,12 +37,15 @@ def place_of(file: DataFile) -> tuple[int, str]:
 class Watch:
     """Files of a branch that somebody means to replace; what has happened to them since.
 
-    ``touched``: they must give way. ``doubtful``: they may. ``stale``: the schema or the base is another.
+    ``touched``: they must give way. ``doubtful``: they may. ``stale``: the schema or the base is another, or their
+    branch is gone. A schema that changes back is the one it was.
     """
 
     branch: str
     base_snapshot_id: int
     files: set[str]
+    schema_id: int
+    other_schema: bool = False
     touched: bool = False
     doubtful: bool = False
     stale: bool = False
@@ -267,7 +270,7 @@ class History:
                 update.add_column(f"c{self.next_name}", LongType())
         self.note()
         if self.watch is not None:
-            self.watch.stale = True
+            self.watch.other_schema = self.table.schema().schema_id != self.watch.schema_id
 
     def change_spec(self, what: tuple[str, str]) -> None:
         """To no parts if there are some, else to one of (column, transform)."""

@@ -94,9 +94,9 @@ def test_plan_and_layout_stand_in_the_summary(lake: Lake) -> None:
     commit(table, plan, stage(table, plan))
     summary = lake.load("db.flights").current_snapshot().summary
     assert summary["lakeopt.plan-id"] == plan.plan_id
-    assert summary["lakeopt.layout"] == (
-        '{"strategy": "sort", "columns": [{"name": "dest", "direction": "asc", "nulls": "first"}], "version": 1}'
-    )
+    said = json.loads(summary["lakeopt.layout"])
+    assert (said["strategy"], said["version"]) == ("sort", 1)
+    assert said["columns"] == [{"name": "dest", "direction": "asc", "nulls": "first"}]
     assert IcebergTable(lake.load("db.flights")).sort_key() == plan.layout.columns
 
 

@@ -296,7 +296,8 @@ class TableHistory(RuleBasedStateMachine):
         if groups:
             some = list(groups.values())[group % len(groups)][:count]
             plan = plan_for(self.history.table, files=some, sort=("id",) if is_sorted else (), branch=name)
-            watch = Watch(name, int(plan.base_snapshot_id or 0), {file.file_path for file in some})
+            base, paths = int(plan.base_snapshot_id or 0), {file.file_path for file in some}
+            watch = Watch(name, base, paths, plan.schema_id)
             self.pending = Pending(plan, stage(self.history.table, plan), watch)
             self.history.watch = watch
 
@@ -315,8 +316,9 @@ class TableHistory(RuleBasedStateMachine):
             for path in pending.paths:
                 local(path).unlink()
         self.history.note(watch.branch)
-        assert (watch.stale or watch.touched) <= (error is not None)
-        assert error is None or watch.stale or watch.touched or watch.doubtful, error
+        given_way = watch.stale or watch.other_schema or watch.touched
+        assert given_way <= (error is not None)
+        assert error is None or given_way or watch.doubtful, error
 
     @rule(branch=PICK, target_bytes=st.sampled_from([300, 2000, 1 << 23]))
     def rewrite_manifests(self, branch: int, target_bytes: int) -> None:
