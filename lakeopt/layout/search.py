@@ -31,9 +31,9 @@ FAR_BEHIND = 1.05
 #: Block sizes: the columns tried inside them, and how many a key inside blocks may have.
 BLOCK_KEYS, BLOCK_DEPTH = 8, 4
 #: Orders that are sifted, and the share of them that keys over the whole table may have.
-MOST_SCREENED, GROWTH_SHARE = 320, 0.75
-#: Rows that polish may encode in all, and the fewest and most trials that this makes.
-POLISH_ROWS, POLISH_TRIALS = 5_000_000, (40, 200)
+MOST_SCREENED, GROWTH_SHARE = 200, 0.75
+#: Rows that polish may encode in all, its fewest trials, and the share of the orders sifted that it has at most.
+POLISH_ROWS, POLISH_TRIALS, POLISH_SHARE = 5_000_000, 12, 0.25
 #: A polished order must save this share.
 POLISH_STEP = 0.0005
 #: Shares of the time after which a phase gives way to the next; verification and the rest have what is left.
@@ -172,8 +172,8 @@ class _Search:
             return
         pool = self.pool(self.rows.trial)
         best = next(iter(pool.measure(verified.ranked()[:1], self.until(POLISH))), None)
-        fewest, most = POLISH_TRIALS
-        left = min(most, max(fewest, POLISH_ROWS // max(1, self.rows.trial)))
+        allowed = POLISH_ROWS // max(1, self.rows.trial)
+        left = max(POLISH_TRIALS, min(allowed, round(POLISH_SHARE * self._most)))
         start = best
         while best is not None and left > 0 and not self._out_of_time(POLISH):
             new = polished(best, self.trials.column_bytes(best, pool.rows), self.columns)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from lakeopt.analysis.rank_codes import Unsigned
 from lakeopt.analysis.trial import Trial, window_rows
 from lakeopt.layout.search import MOST_SCREENED, SearchResult, TrialRows, search
-from lakeopt.layout.shortlist import shortlist
+from lakeopt.layout.shortlist import MAX_KEYS, shortlist
 from lakeopt.model.row_order import ARRIVAL, RowOrder
 from lakeopt.model.scan import WriterOptions
 
@@ -25,6 +25,8 @@ BLOCKS = (65_536, 262_144, 1_048_576)
 _MORE_THAN_A_BLOCK = 1.5
 #: Rows that sifting may look at in all, and the fewest orders that it sifts: each is a pass over the rows.
 _PASSED_ROWS, _FEWEST = 900_000_000, 100
+#: Columns that sifting may encode in all, and the fewest orders of a very wide table: a column has a price of its own.
+_ENCODED_COLUMNS, _FEWEST_WIDE = 40_000, 20
 #: Trials that have to fit in the time allowed.
 _TRIALS = 120
 
@@ -76,9 +78,10 @@ class LayoutSearch:
         self._fit()
         sizes = self.trial.column_bytes(ARRIVAL, self.rows.screen)
         cardinality = {name: codes.cardinality for name, codes in self.trial.codes.items()}
-        keys = shortlist(cardinality, sizes, self.trial.count)
-        blocks = [block for block in BLOCKS if self.trial.count > _MORE_THAN_A_BLOCK * block]
         most = min(MOST_SCREENED, max(_FEWEST, _PASSED_ROWS // max(1, self.trial.count)))
+        most = min(most, max(_FEWEST_WIDE, _ENCODED_COLUMNS // max(1, len(sizes))))
+        keys = shortlist(cardinality, sizes, self.trial.count, min(MAX_KEYS, most // 2))
+        blocks = [block for block in BLOCKS if self.trial.count > _MORE_THAN_A_BLOCK * block]
         return search(keys, self.trial, self.rows, self.out_of_time, most=most, blocks=blocks, wanted=wanted)
 
     def _fit(self) -> None:
