@@ -33,7 +33,7 @@ BLOCK_KEYS, BLOCK_DEPTH = 8, 4
 #: Orders that are sifted, and the share of them that keys over the whole table may have.
 MOST_SCREENED, GROWTH_SHARE = 200, 0.75
 #: Rows that polish may encode in all, its fewest trials, and the share of the orders sifted that it has at most.
-POLISH_ROWS, POLISH_TRIALS, POLISH_SHARE = 5_000_000, 12, 0.25
+POLISH_ROWS, POLISH_TRIALS, POLISH_SHARE = 4_000_000, 12, 0.2
 #: A polished order must save this share.
 POLISH_STEP = 0.0005
 #: Shares of the time after which a phase gives way to the next; verification and the rest have what is left.

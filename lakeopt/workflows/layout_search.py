@@ -16,7 +16,7 @@ from lakeopt.model.row_order import ARRIVAL, RowOrder
 from lakeopt.model.scan import WriterOptions
 
 #: Bytes in memory of the windows that sift orders, and of those that compare them.
-SCREEN_BYTES, TRIAL_BYTES = 3_000_000, 12_000_000
+SCREEN_BYTES, TRIAL_BYTES = 3_000_000, 8_000_000
 #: Compression level of trials, at most.
 TRIAL_LEVEL = 3
 #: Rows of arrival blocks; a row group is the largest.
