@@ -15,7 +15,7 @@ from lakeopt.layout.search import MIN_GAIN
 from lakeopt.model.plan import Candidate, Goal, LayoutRecommendation
 from lakeopt.model.row_order import ARRIVAL
 from lakeopt.tables.base import Table
-from lakeopt.workflows.sampled import sampled_table
+from lakeopt.workflows.sampled import SEARCHED_BYTES, SEARCHED_ROWS, sampled_table
 
 if TYPE_CHECKING:
     from lakeopt.layout.measured import MeasuredOrder
@@ -57,7 +57,10 @@ def recommend(
     started, encodings = time.monotonic(), readers.allowed(compatible_with)
     if goal != "storage" and queries is None:
         raise UsageError(f"the goal {goal!r} needs queries", hint="give a file of named queries with --queries")
-    opened = sampled_table(table, sample_rows=sample_rows, memory=memory, threads=threads, settings=settings)
+    rows = sample_rows or SEARCHED_ROWS
+    opened = sampled_table(
+        table, sample_rows=rows, sample_bytes=SEARCHED_BYTES, memory=memory, threads=threads, settings=settings
+    )
     writer = opened.table.writer_options(level=compression_level, goal=goal)
     study = Study(opened, queries, writer, encodings, seed=seed, time_budget=time_budget, started=started)
     found = study.run()

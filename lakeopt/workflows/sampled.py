@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: A sample takes at most this, and this share of the memory allowed: trials hold copies of it.
 SAMPLE_BYTES = 256_000_000
+#: A search looks at windows of the sample alone, and foretells best of whole tables.
+SEARCHED_BYTES, SEARCHED_ROWS = 1_200_000_000, 8_388_608
 _MEMORY_SHARE = 8
 
 
@@ -35,6 +37,7 @@ def sampled_table(
     table: str | Table,
     *,
     sample_rows: int | None = None,
+    sample_bytes: int = SAMPLE_BYTES,
     whole: bool = False,
     memory: int | None = None,
     threads: int | None = None,
@@ -42,8 +45,8 @@ def sampled_table(
 ) -> SampledTable:
     """Open a table and draw a sample of its current rows.
 
-    ``sample_rows`` bounds it further; ``whole`` lets it take all that memory allows. ``memory`` (bytes) is that of
-    the whole process, by default what the settings say, else half of the machine's.
+    ``sample_bytes`` (in memory) and ``sample_rows`` bound it; ``whole`` lets it take all that memory allows.
+    ``memory`` (bytes) is that of the whole process, by default what the settings say, else half of the machine's.
 
     :raises UnknownName: no such table.
     :raises DataFileError: a data file is missing or damaged.
@@ -64,7 +67,7 @@ def sampled_table(
     allowed = memory_bytes // _MEMORY_SHARE
     sample = draw_sample(
         opened.scan(files),
-        budget_bytes=allowed if whole else min(SAMPLE_BYTES, allowed),
+        budget_bytes=allowed if whole else min(sample_bytes, allowed),
         max_rows=sample_rows or MAX_ROWS,
         threads=threads,
     )
