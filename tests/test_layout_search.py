@@ -119,6 +119,16 @@ def test_a_short_time_gives_the_best_found_so_far(seconds: float) -> None:
     assert found.trials <= seconds + 4
 
 
+def test_columns_that_time_left_unranked_are_counted_and_no_key() -> None:
+    rows = events(20_000)
+    search = LayoutSearch(rows, WRITER, encodings=ENCODINGS, time_budget=10.0, clock=Clock())
+    assert 0 < len(search.trial.unranked) < rows.num_columns
+    found = search.run()
+    assert not found.complete
+    assert not {name for one in found.ranked for name in one.order.columns} & set(search.trial.unranked)
+    assert set(search.trial.column_bytes(ARRIVAL, 20_000)) == set(rows.column_names)
+
+
 def test_a_higher_level_is_measured_at_the_end() -> None:
     rows = events(5_000)
     search = LayoutSearch(rows, replace(WRITER, level=9), encodings=ENCODINGS)

@@ -45,7 +45,8 @@ class Trial:
 
     ``encodings`` are those that may be written; ``partition`` numbers the table partition of each row, one partition
     after the other: rows never leave it, and it begins its own row group. Windows lie at the same seeded places in
-    every order, so that orders are compared on equal terms.
+    every order, so that orders are compared on equal terms. Columns that ``out_of_time`` leaves unranked are measured,
+    but nothing is sorted by them.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Trial:
         partition: Unsigned | None = None,
         threads: int = 1,
         seed: int = 0,
+        out_of_time: Callable[[], bool] = lambda: False,
     ) -> None:
         self._columns = {name: _one_chunk(rows[name]) for name in rows.column_names}
         self._count: int = rows.num_rows
@@ -66,8 +68,9 @@ class Trial:
         self._pool = ThreadPoolExecutor(threads)
         self._threads = threads
         sortable = [name for name in rows.column_names if is_sortable(rows.schema.field(name).type)]
-        codes = self._pool.map(lambda name: rank_codes(rows[name]), sortable)
-        self.codes: Mapping[str, RankCodes] = dict(zip(sortable, codes, strict=True))
+        self.codes: Mapping[str, RankCodes] = self._coded(rows, sortable, out_of_time)
+        #: Columns that could be sorted by, but time ran out before their values were ranked.
+        self.unranked = [name for name in sortable if name not in self.codes]
         labels = np.zeros(self._count, np.uint8) if partition is None else partition
         self._partition = RankCodes(labels, int(labels.max(initial=0)) + 1, False)
         extent = Extent(self._count, self._row_groups)
@@ -76,6 +79,18 @@ class Trial:
         self._windowed = WindowedRows(self._count, kept_bytes=_KEPT_BYTES)
         self._blocks: dict[int, RankCodes] = {}
         self._sizes: dict[tuple[bytes, str], float] = {}
+
+    def _coded(
+        self, rows: pa.Table, sortable: Sequence[str], out_of_time: Callable[[], bool]
+    ) -> Mapping[str, RankCodes]:
+        """Rank codes of the columns, of the narrow ones first: the wide ones cost most, and lead least often."""
+
+        def coded(name: str) -> RankCodes | None:
+            return None if out_of_time() else rank_codes(rows[name])
+
+        narrow_first = sorted(sortable, key=lambda name: self._columns[name].nbytes)
+        found = dict(zip(narrow_first, self._pool.map(coded, narrow_first), strict=True))
+        return {name: codes for name in sortable if (codes := found[name]) is not None}
 
     @property
     def count(self) -> int:

@@ -27,6 +27,8 @@ _MORE_THAN_A_BLOCK = 1.5
 _PASSED_ROWS, _FEWEST = 900_000_000, 100
 #: Columns that sifting may encode in all, and the fewest orders of a very wide table: a column has a price of its own.
 _ENCODED_COLUMNS, _FEWEST_WIDE = 40_000, 20
+#: Share of the time after which no more columns are ranked.
+_RANKING = 0.25
 #: Trials that have to fit in the time allowed.
 _TRIALS = 120
 
@@ -64,7 +66,15 @@ class LayoutSearch:
         self._started = clock() if started is None else started
         self.writer = writer
         quick = replace(writer, level=None if writer.level is None else min(writer.level, TRIAL_LEVEL))
-        self.trial = Trial(rows, quick, encodings=encodings, partition=partition, threads=threads, seed=seed)
+        self.trial = Trial(
+            rows,
+            quick,
+            encodings=encodings,
+            partition=partition,
+            threads=threads,
+            seed=seed,
+            out_of_time=lambda: self.out_of_time(_RANKING),
+        )
         verify = min(rows.num_rows, self.trial.group_rows)
         screen, compare = (min(verify, window_rows(rows, size)) for size in (SCREEN_BYTES, TRIAL_BYTES))
         self.rows = TrialRows(screen, compare, verify)
@@ -82,7 +92,8 @@ class LayoutSearch:
         most = min(most, max(_FEWEST_WIDE, _ENCODED_COLUMNS // max(1, len(sizes))))
         keys = shortlist(cardinality, sizes, self.trial.count, min(MAX_KEYS, most // 2))
         blocks = [block for block in BLOCKS if self.trial.count > _MORE_THAN_A_BLOCK * block]
-        return search(keys, self.trial, self.rows, self.out_of_time, most=most, blocks=blocks, wanted=wanted)
+        found = search(keys, self.trial, self.rows, self.out_of_time, most=most, blocks=blocks, wanted=wanted)
+        return replace(found, complete=found.complete and not self.trial.unranked)
 
     def _fit(self) -> None:
         """Make trials small enough for a good many of them in the time that is left."""
