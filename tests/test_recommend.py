@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from lake import Lake
 
@@ -15,6 +16,8 @@ from lakeopt.model.plan import Candidate, LayoutRecommendation
 from lakeopt.model.scan import WriterOptions
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.parquet.encode import encode
+from lakeopt.workflows.apply import apply
+from lakeopt.workflows.plan import plan
 from lakeopt.workflows.recommend import recommend
 
 
@@ -230,3 +233,24 @@ def test_the_goal_sets_what_neither_the_table_nor_the_caller_does(lake: Lake, tm
     assert chosen(recommend(name, compression_level=5)).writer["level"] == "5"
     reads = recommend(name, goal="reads", queries=queries)
     assert (chosen(reads).writer["level"], chosen(reads).writer["page_rows"]) == ("3", "20000")
+
+
+def test_a_rewrite_writes_what_was_measured_in_encodings_that_its_readers_read(lake: Lake) -> None:
+    name = landed(lake, events(4_000))
+    planned = plan(name, compatible_with=["duckdb", "spark-iceberg=1.10"])
+    best = chosen(recommend(name, compatible_with=["duckdb", "spark-iceberg=1.10"]))
+    assert (planned.writer, planned.writer["level"]) == (best.writer, "9")
+    delta = {name.removeprefix("encoding.") for name, held in planned.writer.items() if held == "delta-binary-packed"}
+    assert delta
+    assert apply(planned).verification.matched
+    for file in lake.files(lake.load("demo.t")):
+        group = pq.read_metadata(file.file_path.removeprefix("file://")).row_group(0)
+        chunks = [group.column(number) for number in range(group.num_columns)]
+        held = {chunk.path_in_schema for chunk in chunks if "DELTA_BINARY_PACKED" in chunk.encodings}
+        assert held == delta
+
+
+@pytest.mark.parametrize("more", [{}, {"strategy": "bin-pack"}])
+def test_an_unknown_reader_is_refused_before_anything_is_measured(lake: Lake, more: dict[str, str]) -> None:
+    with pytest.raises(UnknownName, match="no reader named 'spark-icebreg'"):
+        plan(landed(lake, noise(50)), compatible_with=["spark-icebreg"], **more)  # type: ignore[arg-type]
