@@ -88,8 +88,15 @@ def key(columns: Iterable[SortField]) -> str:
     return ", ".join(format_sort_fields([column]) for column in columns) or NOTHING
 
 
+def in_blocks(block_rows: int | None) -> str:
+    """Behind a sort key: that rows are sorted only inside arrival blocks."""
+    return f" inside blocks of {count(block_rows)} rows" if block_rows is not None else ""
+
+
 def rewrite_command(table: str, candidate: Candidate) -> str:
-    """The command line that rewrites a table into a candidate's layout."""
+    """The command line that rewrites a table into a candidate's layout; only ``auto`` sorts inside blocks."""
+    if candidate.block_rows is not None:
+        return shlex.join(["lakeopt", "rewrite", table, "--strategy", "auto"])
     words = ["lakeopt", "rewrite", table, "--strategy", candidate.strategy]
     if candidate.columns:
         words += ["--sort-by", format_sort_fields(candidate.columns)]

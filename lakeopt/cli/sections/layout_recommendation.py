@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.figures import count, key, percent, rewrite_command, seconds, size
+from lakeopt.cli.figures import count, in_blocks, key, percent, rewrite_command, seconds, size
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
 from lakeopt.model.plan import LayoutRecommendation
 
@@ -20,6 +20,7 @@ def sections(value: LayoutRecommendation) -> Iterator[Section]:
         (
             ("today", size(base.current_bytes)),
             ("files merged only", size(base.bin_packed_bytes)),
+            ("and encoded anew", size(base.tuned_bytes)),
             ("measured on", f"{count(base.sampled_rows)} rows, {size(base.sampled_bytes)} in arrival order"),
             ("effort", f"{value.trials} trial encodings in {seconds(value.elapsed_seconds)}"),
         ),
@@ -34,7 +35,9 @@ def sections(value: LayoutRecommendation) -> Iterator[Section]:
     )
     rows = [_row(value, place) for place in range(min(len(value.candidates), SHOWN))]
     left = len(value.candidates) - SHOWN
-    note = "bytes: against the same rows in arrival order, same writer" + (f"; {left} more in --json" * (left > 0))
+    note = "bytes: against the same rows in arrival order, the table's own writer" + (
+        f"; {left} more in --json" * (left > 0)
+    )
     yield Grid("Candidates, best first", columns, rows, note)
     yield _choice(value)
 
@@ -44,7 +47,7 @@ def _row(value: LayoutRecommendation, place: int) -> tuple[Cell | str, ...]:
     return (
         Cell("→" if chosen else "", "good"),
         Cell(candidate.strategy, "strong" if chosen else None),
-        Cell(key(candidate.columns), "strong" if chosen else None),
+        Cell(key(candidate.columns) + in_blocks(candidate.block_rows), "strong" if chosen else None),
         Cell(percent(candidate.bytes_ratio), "good" if chosen else None),
         percent(candidate.scanned_ratio),
         candidate.why,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.figures import NOTHING, count, counted, key, named, size
+from lakeopt.cli.figures import NOTHING, count, counted, in_blocks, key, named, size
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Section
 from lakeopt.model.plan import RewritePlan
 
@@ -31,7 +31,12 @@ def sections(value: RewritePlan) -> Iterator[Section]:
     yield Facts(
         f"Plan {value.plan_id} for {value.table}",
         (
-            ("layout", f"{layout.strategy}, by {key(layout.columns)}" if layout.columns else layout.strategy),
+            (
+                "layout",
+                f"{layout.strategy}, by {key(layout.columns)}{in_blocks(layout.block_rows)}"
+                if layout.columns
+                else layout.strategy,
+            ),
             ("rewrites", to_do),
             ("becomes", after if value.groups else NOTHING),
             ("base snapshot", f"{value.base_snapshot_id or NOTHING} on {value.branch}"),

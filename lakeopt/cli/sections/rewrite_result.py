@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.figures import NOTHING, change, count, key, seconds, size
+from lakeopt.cli.figures import NOTHING, change, count, in_blocks, key, seconds, size
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
 from lakeopt.model.result import RewriteResult, Verification
 
@@ -57,7 +57,11 @@ def _snapshots(ids: tuple[str, ...]) -> str:
 
 def _layout(value: RewriteResult) -> str:
     layout = value.layout
-    return f"{layout.strategy}, by {key(layout.columns)}" if layout.columns else layout.strategy
+    return (
+        f"{layout.strategy}, by {key(layout.columns)}{in_blocks(layout.block_rows)}"
+        if layout.columns
+        else layout.strategy
+    )
 
 
 def _proof(proof: Verification | None) -> Cell:
