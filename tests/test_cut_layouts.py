@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -185,3 +186,20 @@ def test_what_cannot_be_is_refused(lake: Lake) -> None:
     }.items():
         with pytest.raises(UsageError, match=words):
             lakeopt.plan("db.t", **choices)  # type: ignore[arg-type]
+
+
+def test_an_edited_plan_is_refused_and_a_column_of_another_type_takes_new_cut_points(lake: Lake) -> None:
+    table = lake.create("db.t", pa.schema([("n", pa.int64()), ("t", pa.string())]))
+    lake.append(table, pa.table({"n": pa.array(range(50), pa.int64()), "t": [str(n) for n in range(50)]}))
+    plan = lakeopt.plan("db.t", strategy="z-order", sort_by=key("n"))
+    backwards = dataclasses.replace(plan.layout, cuts={"n": plan.layout.cuts["n"][::-1]})
+    before = live(lake, "db.t")
+    with pytest.raises(UsageError, match="no cut points"):
+        lakeopt.apply(dataclasses.replace(plan, layout=backwards))
+    assert live(lake, "db.t") == before
+    lakeopt.apply(plan)
+    with lake.load("db.t").update_schema(allow_incompatible_changes=True) as update:
+        update.rename_column("n", "old").rename_column("t", "n")
+    again = lakeopt.plan("db.t", strategy="z-order", sort_by=key("n"))
+    assert again.groups
+    assert again.layout.cuts != plan.layout.cuts

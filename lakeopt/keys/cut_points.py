@@ -99,6 +99,17 @@ def codes(values: pa.Array) -> tuple[Places, pa.Array]:
     return ranks, values.take(pa.array(np.unique(ranks, return_index=True)[1]))
 
 
+def are_ascending(*columns: pa.Array) -> bool:
+    """Whether rows of these columns are in the spec's order, ties allowed and null first.
+
+    >>> are_ascending(pa.array(["a", "b", "b"]), pa.array([7, None, 3])), are_ascending(pa.array([2, 1]))
+    (True, False)
+    """
+    numbered = [codes(column)[0] for column in columns]
+    order = np.lexsort(numbered[::-1])
+    return bool((order == np.arange(len(order))).all())
+
+
 def ascending(values: pa.Array) -> pa.Array:
     """The values in the spec's order.
 

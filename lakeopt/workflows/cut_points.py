@@ -135,11 +135,21 @@ def with_cut_points(layout: Layout, request: CutRequest) -> Layout:
     """
     if layout.strategy in CURVES and (request.buckets or request.counts):
         raise UsageError(f"{layout.strategy} has no buckets", hint="--buckets and --counts go with pv-buckets")
-    held = recorded(request.table.properties)
-    held = held if held is not None and _is_for(held, layout) else None
+    held = _held(layout, request.table)
     if layout.strategy == PV_BUCKETS:
         return _buckets(layout, held, request).layout
     return _curve(layout, held, request)
+
+
+def _held(layout: Layout, table: Table) -> Layout | None:
+    """The layout that a table records, where it is the one asked for and fits the columns of today."""
+    held = recorded(table.properties)
+    if held is None or not _is_for(held, layout):
+        return None
+    try:
+        return held if leading_key(held, table.schema) is not None else None
+    except UsageError:
+        return None
 
 
 def _is_for(held: Layout, layout: Layout) -> bool:
@@ -178,7 +188,7 @@ def leading_key(layout: Layout, schema: pa.Schema) -> LeadingKey | None:
 
     :raises UsageError: a cut point is no value of its column.
     """
-    from lakeopt.keys.cut_points import from_text
+    from lakeopt.keys.cut_points import are_ascending, from_text
     from lakeopt.keys.leading_key import CurveKey, RangeKey
 
     if not layout.cuts:
@@ -188,9 +198,9 @@ def leading_key(layout: Layout, schema: pa.Schema) -> LeadingKey | None:
     if gone:
         raise UsageError(f"the layout's column {gone[0]!r} is not in the table", hint="make a new plan")
     cuts = tuple(from_text(layout.cuts[name], schema.field(name).type) for name in names)
-    if layout.strategy in CURVES:
+    if layout.strategy in CURVES and all(are_ascending(cut) and not cut.null_count for cut in cuts):
         return CurveKey(layout.strategy, names, cuts)
-    if layout.strategy != PV_BUCKETS or len({len(cut) for cut in cuts}) > 1:
-        raise UsageError(f"a layout {layout.strategy!r} with these cut points is not known", hint="make a new plan")
+    if layout.strategy != PV_BUCKETS or len({len(cut) for cut in cuts}) > 1 or not are_ascending(*cuts):
+        raise UsageError(f"these are no cut points of a layout {layout.strategy!r}", hint="make a new plan")
     seen = None if layout.seen is None else from_text(layout.seen, schema.field(names[0]).type)
     return RangeKey(names, cuts, seen)
