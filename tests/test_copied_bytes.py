@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
+from pyiceberg.schema import Schema
+from pyiceberg.types import DoubleType, NestedField, StringType
 from scans import field, scan_of
 from thrift.protocol.TCompactProtocol import TCompactProtocol
 from thrift.Thrift import TType
@@ -32,6 +37,7 @@ from lakeopt.parquet.raw_footer import RawFooter, bloom_range, chunk_range, chun
 from lakeopt.parquet.sizing import SPREAD, packed
 from lakeopt.parquet.stitch import CHUNK_META, COLUMN_INDEX_AT, OFFSET_INDEX_AT
 from lakeopt.parquet.thrift import BINARY, DOUBLE, I64, LIST, STRUCT, TRUE, Items, decode, encode
+from lakeopt.tables.iceberg.commits.data_file import file_statistics
 from lakeopt.workflows.verify import staged_scan
 
 ROWS = 70_000
@@ -423,3 +429,30 @@ def test_nan_counts_come_from_manifests_or_from_the_floats_themselves(tmp_path: 
     assert counts([{3: -1}, {3: 4}], whole) == {3: true[0]}
     assert counts([{3: 0}, {3: 0}], [(0, 0)]) == {3: 0}
     assert counts([{3: 17}, {3: 0}], [(0, 0)]) == {3: true[0]}  # a part: what is there is counted
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high", "bounds"),
+    [
+        (pa.array([1.0, 2.0]), struct.pack("<d", math.nan), struct.pack("<d", 2.0), None),
+        (pa.array([0.0, 0.0]), struct.pack("<d", 0.0), struct.pack("<d", -0.0), (-0.0, 0.0)),
+        (pa.array(["ö", "ü"]), "ö".encode()[:1], "ü".encode(), None),
+    ],
+)
+def test_bounds_of_other_writers_are_believed_only_as_far_as_they_hold(
+    values: pa.Array, low: bytes, high: bytes, bounds: tuple[float, float] | None
+) -> None:
+    """NaN, zeros of the wrong sign and half a character, as some writers put them into footers."""
+    kind = DoubleType() if pa.types.is_floating(values.type) else StringType()
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table([values], schema=pa.schema([field("c", values.type, 1)])), sink, store_schema=False)
+    with pa.BufferReader(sink.getvalue()) as source:
+        raw = RawFooter.read(source)
+    fields = raw.fields()
+    chunks(row_groups(fields)[0])[0][CHUNK_META][1][12][1].update({5: (BINARY, high), 6: (BINARY, low)})
+    footer = dataclasses.replace(raw, data=encode(fields)).as_pyarrow().metadata
+    made = file_statistics(footer, Schema(NestedField(1, "c", kind)), {}, {1: 0})
+    if bounds is None:
+        assert (made.lower_bounds, made.upper_bounds) == ({}, {})
+    else:
+        assert (made.lower_bounds[1], made.upper_bounds[1]) == tuple(struct.pack("<d", bound) for bound in bounds)
