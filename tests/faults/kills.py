@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import pytest
 
-#: Imports everything, says so, and does the command when told to. An instant is one of the work, neither of imports
-#: nor of taking an interpreter down.
+#: Imports everything once, then forks for each command: what is killed is the work, not the imports that all begin
+#: with. A line is what to do and where to print; the answers are the number of the process, and how it ended.
 _PROGRAM = """
-import contextlib, importlib, os, pkgutil, sys
+import contextlib, importlib, json, os, pkgutil, sys
 import lakeopt, pyiceberg.catalog.sql, pyiceberg.io.pyarrow, pyarrow.dataset
 for module in pkgutil.walk_packages(lakeopt.__path__, "lakeopt."):
     if not module.name.endswith("__main__"):
         with contextlib.suppress(ImportError):  # of an extra that is not installed
             importlib.import_module(module.name)
-print("ready", flush=True)
-sys.stdin.readline()
-code = lakeopt.cli.app.main(sys.argv[1:])
-sys.stdout.flush()
-sys.stderr.flush()
-os._exit(code)
+for line in sys.stdin:
+    words, output, errors = json.loads(line)
+    number = os.fork()
+    if number == 0:
+        for standard, path in ((1, output), (2, errors)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_TRUNC), standard)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        code = 70
+        try:
+            code = lakeopt.cli.app.main(words)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    print(number, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), flush=True)
 """
 #: Commands in a row whose longest is taken for how long one takes: some find little to do, or a busy machine.
 _LATELY = 5
@@ -46,6 +54,8 @@ class Kills:
     """
 
     def __init__(self, request: pytest.FixtureRequest, state: Path, *, wanted: int, seed: int) -> None:
+        self._worker = _Worker(Path(request.getfixturevalue("tmp_path_factory").mktemp("worker")))
+        request.addfinalizer(self._worker.close)
         self.state, self.wanted, self.done = state, wanted, 0
         self.hits: dict[str, Counter[str]] = {}
         self.tenths: dict[str, list[int]] = {}
@@ -64,13 +74,12 @@ class Kills:
 
     def finish(self, command: Sequence[str]) -> str:
         """Let a command end well; what it printed."""
-        with _waiting(command) as waiting:
-            began = time.monotonic()
-            waiting.go()
-            code = waiting.process.wait(300)
-            self._took.setdefault(command[0], deque(maxlen=_LATELY)).append(time.monotonic() - began)
-            assert code == 0, waiting.printed(waiting.errors)
-            return waiting.printed(waiting.output).removeprefix("ready\n")
+        began = time.monotonic()
+        self._worker.start(command)
+        code = self._worker.ended()
+        self._took.setdefault(command[0], deque(maxlen=_LATELY)).append(time.monotonic() - began)
+        assert code == 0, self._worker.errors.read_text()
+        return self._worker.output.read_text()
 
     def kill(self, command: Sequence[str]) -> bool:
         """Kill a command at a random instant of its work; whether that was before it ended."""
@@ -79,13 +88,13 @@ class Kills:
         hits = self.hits.setdefault(verb, Counter())
         tenths = self.tenths.setdefault(verb, [0] * 10)
         before = self._events()
-        with _waiting(command) as waiting:
-            share = self._chance.random()
-            waiting.go()
-            time.sleep(share * lasting)
-            waiting.process.kill()
-            code = waiting.process.wait()
-            assert code in (0, -signal.SIGKILL), waiting.printed(waiting.errors)
+        share = self._chance.random()
+        number = self._worker.start(command)
+        time.sleep(share * lasting)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+        code = self._worker.ended()
+        assert code in (0, -signal.SIGKILL), self._worker.errors.read_text()
         if code == -signal.SIGKILL:
             hits[self._last(self._events() - before)] += 1
             tenths[int(share * 10)] += 1
@@ -103,35 +112,33 @@ class Kills:
         return next((event for _, run, event in reversed(names) if run in own), "planning")
 
 
-@dataclass
-class _Waiting:
-    """A process that is about to do a command."""
+class _Worker:
+    """A process that has imported everything and forks for each command, one after the other."""
 
-    process: subprocess.Popen[bytes]
-    output: IO[bytes]
-    errors: IO[bytes]
+    def __init__(self, folder: Path) -> None:
+        self.output, self.errors = folder / "output", folder / "errors"
+        self.output.touch()
+        self.errors.touch()
+        program = [sys.executable, "-W", "ignore", "-c", _PROGRAM]
+        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def go(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"\n")
-        self.process.stdin.flush()
+    def start(self, command: Sequence[str]) -> int:
+        """Begin a command; the number of its process."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([list(command), str(self.output), str(self.errors)]) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
 
-    def printed(self, file: IO[bytes]) -> str:
-        """Read without moving: the position in the file is the command's too."""
-        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+    def ended(self) -> int:
+        """Wait for the end of the command; its exit code, below zero for the signal that ended it."""
+        return self._answer()
 
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
 
-@contextmanager
-def _waiting(command: Sequence[str]) -> Iterator[_Waiting]:
-    program = [sys.executable, "-W", "ignore", "-c", _PROGRAM, *command]
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=output, stderr=errors)
-        made = _Waiting(process, output, errors)
-        try:
-            while made.printed(output) != "ready\n":
-                assert process.poll() is None, made.printed(errors)
-                time.sleep(0.01)
-            yield made
-        finally:
-            process.kill()
-            process.communicate()
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the worker is gone"
+        return int(line)
