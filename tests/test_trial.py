@@ -191,3 +191,11 @@ def test_time_that_runs_out_leaves_orders_unmeasured() -> None:
     asked = iter([False, False, True, True])
     found = trial.costs(orders, 2_000, lambda: next(asked))
     assert sum(cost is None for cost in found) == 2
+
+
+@pytest.mark.parametrize("rows", [16_000, 18_000, 19_999])
+def test_windows_that_hold_nearly_all_rows_hold_none_twice(rows: int) -> None:
+    """Noise encoded twice would look like noise that repeats, and half as large."""
+    noise = pa.table({"noise": np.random.default_rng(3).integers(0, 2**62, 20_000)})
+    trial = Trial(noise, WRITER, encodings=("plain",), seed=7)
+    assert trial.cost(ARRIVAL, rows) == pytest.approx(trial.cost(ARRIVAL, 20_000), rel=0.01)

@@ -201,8 +201,10 @@ class Trial:
     def _windows(self, rows: int) -> list[Window]:
         windows = WINDOWS if rows < self.group_rows else LARGE_WINDOWS
         length = max(1, rows // windows)
-        places = (np.arange(windows) + self._random[:windows]) / windows
-        return [(start, start + length) for start in (places * (self._count - length)).astype(np.int64).tolist()]
+        # Windows never overlap: rows that were encoded twice would look as if they repeated.
+        share = self._count / windows
+        starts = np.arange(windows) * share + self._random[:windows] * (share - length)
+        return [(start, start + length) for start in starts.astype(np.int64).tolist()]
 
     def _sized(
         self,
