@@ -49,11 +49,10 @@ def buckets(
         raise UsageError(f"{opened.identifier} has no rows to count", hint="give it some, or take another table")
     cutting = Cutting(None, target_file_bytes or opened.target_file_bytes(), buckets, counts, queries)
     request = cutting.request(opened, base, memory_bytes, settings)
-    fields = tuple(SortField(name) for name in names)
-    found = plan_buckets(Layout(PV_BUCKETS, fields), None, request, for_others=True)
-    layout, texts = found.layout, list(found.layout.cuts.values())
+    asked = Layout(PV_BUCKETS, tuple(SortField(name) for name in names))
+    found = plan_buckets(asked, None, request, for_others=True)
+    layout, texts, total = found.layout, list(found.layout.cuts.values()), sum(found.weights) or 1.0
     names = [field.name for field in layout.columns]
-    total = sum(found.weights) or 1.0
     starts = [(None, None), *zip(texts[0], texts[1] if len(texts) > 1 else [None] * len(texts[0]), strict=True)]
     starts += [(None, None)] * (len(found.rows) - len(starts))
     return BucketTable(
