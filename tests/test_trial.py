@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakeopt.analysis.encoded_size import row_group_rows
+from lakeopt.analysis.extrapolation import ColumnExtent, Extent
+from lakeopt.analysis.rank_codes import rank_codes
 from lakeopt.analysis.trial import Trial
 from lakeopt.model.row_order import ARRIVAL, RowOrder
 from lakeopt.model.scan import ENCODINGS, WriterOptions
@@ -199,3 +201,11 @@ def test_windows_that_hold_nearly_all_rows_hold_none_twice(rows: int) -> None:
     noise = pa.table({"noise": np.random.default_rng(3).integers(0, 2**62, 20_000)})
     trial = Trial(noise, WRITER, encodings=("plain",), seed=7)
     assert trial.cost(ARRIVAL, rows) == pytest.approx(trial.cost(ARRIVAL, 20_000), rel=0.01)
+
+
+def test_a_row_group_of_shuffled_rows_holds_as_many_values_as_counted() -> None:
+    draw = np.random.default_rng(6)
+    for values in (10, 3_000, 40_000, 10**9):
+        column = rank_codes(pa.chunked_array([pa.array(draw.integers(0, values, 40_000))]))
+        found = ColumnExtent(column, Extent(40_000, 4))
+        assert found.at_random == pytest.approx(found.on_arrival, rel=0.02)

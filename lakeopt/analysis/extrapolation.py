@@ -36,8 +36,8 @@ class ColumnExtent:
         """Different values in a row group of shuffled rows, on average: no order needs more."""
         if self._extent.row_groups <= 1:
             return self._column.cardinality
-        absent = np.log1p(-np.bincount(self._column.codes) / (self._extent.rows + 1))
-        return float(-np.expm1(absent * self._extent.group_rows).sum())
+        elsewhere = np.log1p(-1 / self._extent.row_groups)
+        return float(-np.expm1(np.bincount(self._column.codes) * elsewhere).sum())
 
     @cached_property
     def on_arrival(self) -> float:
