@@ -104,7 +104,7 @@ $(S3_SERVER):
 	  go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 test: services ## all tests, with every real service whose tool this machine has
-	$(BIN)/python -m pytest -p no:cacheprovider
+	$(BIN)/python -m pytest -n 2 --dist loadfile -p no:cacheprovider
 
 soak: services ## every fault test in full; writes its result file under benchmarks/results/
 	LAKEOPT_SOAK=1 $(BIN)/python -m pytest -m fault --timeout 3600 -p no:cacheprovider

@@ -28,7 +28,7 @@ def documents() -> dict[str, type[Document]]:
     """Every top-level value by its ``kind``, found in the modules of :mod:`lakeopt.model`.
 
     >>> sorted(documents())[:2]
-    ['bench_report', 'column_profiles']
+    ['bench_report', 'bucket_table']
     """
     for module in pkgutil.iter_modules(lakeopt.model.__path__):
         importlib.import_module(f"{lakeopt.model.__name__}.{module.name}")
