@@ -61,6 +61,8 @@ def _settle(table: Table, committer: Committer, settings: Settings, run: Journal
     if pending is not None and age_of(run.newest) <= GRACE:
         if not run.of("marked"):
             log.write("marked", files=len(left), settled_later=True)
+        if run.is_dead:
+            forget(table, settings, run.token)  # its commit may still appear, but it does no more work
         return
     forget(table, settings, run.token)
     done = "removed" if certain else "marked for the next sweep"
