@@ -115,7 +115,7 @@ class Study:
         after = self.trial.column_bytes(measured.order, measured.rows)
         gains = {name: before[name] - after[name] for name in before}
         shrunk = [name for name in sorted(gains, key=lambda name: -gains[name])[:3] if gains[name] > 0]
-        change = f"{abs(1 - ratio):.1%} {'smaller' if ratio <= 1 else 'larger'} than arrival order"
+        change = f"{abs(1 - ratio):.1%} {'smaller' if ratio <= 1 else 'larger'} than arrival order encoded alike"
         mostly = f", most saved in {', '.join(shrunk)}" if shrunk and ratio < 1 else ""
         return Candidate(
             "sort",
