@@ -1,14 +1,16 @@
-"""Row groups that are copied while the disk fills: the table is as it was, and nothing is left behind."""
+"""Row groups that are copied, and a kill in the middle, a disk that fills, a signal: as for rows that are written."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from lake import Lake
+from faults.kills import Kills
+from lake import Lake, flights
 from pyiceberg.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file
@@ -16,12 +18,14 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file
 from small_disk import PAGE, Disk, small_disk
 
 import lakeopt
+from lakeopt.cli.app import main
 from lakeopt.errors import NoSpace
 
 pytestmark = pytest.mark.fault
 
 NAME = "lake.db.flights"
 ROWS = 66_000
+ROUNDS = 50 if os.environ.get("LAKEOPT_SOAK") else 4
 
 
 def rows(table: Table) -> pa.Table:
@@ -34,6 +38,27 @@ def parquet_files(lake: Lake) -> set[Path]:
 
 def target_of(table: Table, files: float = 2) -> int:
     return int(sum(table.inspect.files()["file_size_in_bytes"].to_pylist()) / files)
+
+
+def test_a_table_survives_a_kill_at_any_instant_of_a_copy(lake: Lake, request: pytest.FixtureRequest) -> None:
+    kills = Kills(request, lake.warehouse / "_lakeopt", wanted=ROUNDS, seed=20261126)
+    table = lake.flights(days=6, rows_per_day=ROWS)
+    size = target_of(table, 6)
+    # Each round has four files more, and a target for which all files are small.
+    targets = (size * (12 + 8 * number) for number in range(1000))
+    command = ["rewrite", NAME, "--strategy", "bin-pack", "--yes", "--quiet", "--target-file-size", str(next(targets))]
+    kills.finish(command)
+    for number in kills.rounds():
+        for extra in range(4):
+            table = lake.append(table, flights(100 + 4 * number + extra, ROWS))
+        before, command[-1] = rows(table), str(next(targets))
+        (group,) = lakeopt.plan(NAME, strategy="bin-pack", target_file_bytes=int(command[-1])).groups
+        assert group.method == "copy"
+        kills.kill(command)
+        assert rows(lake.load("db.flights")).equals(before), f"round {number}"
+        kills.finish(command)
+        assert rows(lake.load("db.flights")).equals(before), f"round {number}, completed"
+    assert main(["sweep", NAME, "--grace", "0s", "--no-concurrent-writers", "--yes", "--quiet"]) == 0
 
 
 @pytest.fixture

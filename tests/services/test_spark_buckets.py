@@ -39,9 +39,12 @@ def table(spark_lake: Any) -> str:
 
 
 @pytest.mark.parametrize(("column", "by"), PAIRS)
-def test_spark_computes_the_bucket_that_a_rewrite_would(spark: Any, table: str, column: str, by: str) -> None:
+def test_spark_computes_the_bucket_that_a_rewrite_would(
+    spark: Any, spark_lake: Any, table: str, column: str, by: str
+) -> None:
+    catalog = load_catalog("lake", type="sql", uri=f"sqlite:///{spark_lake[1]}/catalog.db")
     value = lakeopt.buckets(table, column=column, by=by, buckets=5)
-    rows = load_catalog("lake").load_table("n.buckets").scan().to_arrow().combine_chunks()
+    rows = catalog.load_table("n.buckets").scan().to_arrow().combine_chunks()
     last = len(value.buckets) - (value.seen is not None)
     starts = [(bucket.value, bucket.second) for bucket in value.buckets[1:last]]
     cuts = tuple(
