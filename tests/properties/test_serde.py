@@ -22,6 +22,7 @@ from lakeopt.errors import UsageError
 from lakeopt.model.json_schema import documents, schema_of
 from lakeopt.model.plan import LayoutRecommendation, RewritePlan
 from lakeopt.model.profile import ColumnProfiles, CorrelationMatrix
+from lakeopt.model.report import TableReport
 from lakeopt.model.serde import from_data, from_json, to_data, to_json
 
 KINDS = documents()
@@ -65,6 +66,9 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
 
 def consistent(value: Any) -> Any:
     """The value with what its type cannot say: indexes that exist, a matrix that is square over its columns."""
+    if isinstance(value, TableReport):
+        parts = {"profile": consistent(value.profile), "recommendation": consistent(value.recommendation)}
+        return dataclasses.replace(value, **parts)
     if isinstance(value, LayoutRecommendation) and value.chosen is not None:
         chosen = value.chosen % len(value.candidates) if value.candidates else None
         return dataclasses.replace(value, chosen=chosen)

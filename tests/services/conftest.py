@@ -15,6 +15,8 @@ import pytest
 from servers.process import CACHE, ROOT, need
 
 JARS = CACHE / "jars"
+#: A program for another version of Spark, which reads its arguments.
+collect_ignore = ["spark_read.py"]
 
 
 @pytest.fixture(scope="session")
