@@ -87,7 +87,7 @@ print(code, used.ru_utime + used.ru_stime, [name for name in {HEAVY!r} if name i
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     code, cpu, loaded = done.stderr.split(maxsplit=2)
     assert (code, loaded.strip()) == ("0", "[]")
-    assert float(cpu) < 0.8  # pyarrow alone would take as long again
+    assert float(cpu) < 0.6  # 0.18 s on a quiet machine, 0.41 s was seen on a crowded one; pyarrow would add 0.26 s
 
 
 def test_help_names_every_member_of_the_registry() -> None:
