@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from lakeopt.errors import DataFileError, UsageError
 from lakeopt.model.plan import RewritePlan
 from lakeopt.model.result import RewriteResult
 from lakeopt.model.scan import WriterOptions
+from lakeopt.parquet.copyable import difference
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.copying import CopyChoice
 
@@ -251,3 +252,49 @@ def test_copied_files_join_those_that_come_later(lake: Lake) -> None:
     keys = pq.read_metadata(path).metadata
     assert keys[b"lakeopt.plan-id"] == made.plan_id.encode()
     assert pq.read_metadata(path).num_row_groups == 9
+
+
+def test_files_may_say_required_where_the_table_says_optional(lake: Lake) -> None:
+    """As Spark writes them; each kind apart, and not the other way round, where a file may hold nulls."""
+    table = landed(lake, parts=0)
+    rows = events(0)
+    sure = pa.schema([column.with_nullable(column.name == "x") for column in rows.schema])
+    for part in range(8):
+        as_required = {"schema": sure} if part < 4 else {}
+        table = lake.land(table, lake.data_file(table, events(part), write=_write, **as_required))
+    target = target_of(table, 4)
+    before = rows_of(table)
+    assert methods(plan(target)) == [("copy", 4, "same writer and schema, zstd")] * 2
+    result = rewrite(target)
+    assert result.verification is not None
+    assert result.verification.method == "bytes"
+    assert rows_of(lake.load("db.events")) == before
+    required = [not pq.read_schema(path).field("id").nullable for path in files_of(lake.load("db.events"))]
+    assert sorted(required) == [False, False, True, True]
+    assert plan(target).groups == ()
+
+
+def _write(rows: pa.Table, sink: IO[bytes], schema: pa.Schema | None = None) -> None:
+    if schema is not None:
+        ids = {column.name: column.metadata for column in rows.schema}
+        rows = rows.cast(pa.schema([column.with_metadata(ids[column.name]) for column in schema]))
+    pq.write_table(rows, sink, compression="zstd", store_schema=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "reason"),
+    [
+        (pa.field("a", pa.int64(), nullable=False), pa.field("a", pa.int64()), None),
+        (pa.field("a", pa.int64()), pa.field("a", pa.int64(), nullable=False), "column a is optional in files"),
+        (pa.field("a", pa.list_(pa.field("x", pa.int64(), False))), pa.field("a", pa.list_(pa.int64())), None),
+        (
+            pa.field("a", pa.struct([pa.field("b", pa.string())])),
+            pa.field("a", pa.struct([pa.field("b", pa.string(), False)])),
+            "column a.b is optional in files",
+        ),
+    ],
+)
+def test_nulls_may_be_fewer_than_the_schema_allows_and_not_more(
+    kind: pa.Field, wanted: pa.Field, reason: str | None
+) -> None:
+    assert difference([kind], [wanted]) == reason

@@ -109,8 +109,9 @@ def difference(written: list[pa.Field], wanted: list[pa.Field], parent: str = ""
             return f"column {name} is called {have.name} in files"
         if field_id(have) != field_id(want):
             return f"column {name} has another field id in files, or none"
-        if have.nullable != want.nullable:
-            return f"column {name} is {'optional' if have.nullable else 'required'} in files"
+        # Where nulls may stand today, a file that has none may go on saying so: readers go by its own levels.
+        if have.nullable and not want.nullable:
+            return f"column {name} is optional in files"
         below, expected = children(have.type), children(want.type)
         if bool(below) != bool(expected) or (not below and _plain(have.type) != _plain(want.type)):
             return f"column {name} is {have.type} in files"
