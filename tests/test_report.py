@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -307,6 +308,8 @@ def test_what_is_asked_wrongly_is_refused_first(lake: Lake, tmp_path: Path) -> N
         lakeopt.report("lake.db.none")
     with pytest.raises(UsageError, match="needs queries"):
         lakeopt.report("lake.db.flights", goal="reads")
+    with pytest.raises(UnknownName, match="no reader named 'sprak'"):
+        lakeopt.report("lake.db.flights", compatible_with=["sprak"])
     with pytest.raises(UsageError, match="cannot read"):
         lakeopt.report("lake.db.flights", bench=tmp_path / "none.json")
 
@@ -318,3 +321,21 @@ def test_the_command_writes_a_page_or_any_other_form(lake: Lake, tmp_path: Path)
         done = CliRunner().invoke(app, ["report", "lake.db.flights", "--time-budget", "1s", "-o", str(file)])
         assert done.exit_code == 0, done.output
         assert file.read_text(encoding="utf-8").startswith(start)
+
+
+def test_encodings_of_the_recommendation_are_those_of_the_readers_named(lake: Lake, tmp_path: Path) -> None:
+    draw = np.random.default_rng(5)
+    rows = pa.table({"day": draw.integers(0, 40, 3_000), "id": draw.permutation(3_000) * 977, "name": ["x"] * 3_000})
+    lake.append(lake.create("db.numbers", rows.schema), rows)
+    written = {}
+    for readers in ("spark-iceberg", "duckdb,spark"):
+        file = tmp_path / f"{readers}.json"
+        asked = ["report", "lake.db.numbers", "--compatible-with", readers, "-o", str(file)]
+        assert CliRunner().invoke(app, asked).exit_code == 0
+        found = from_json(TableReport, file.read_text(encoding="utf-8")).recommendation
+        assert found is not None
+        assert found.candidates == lakeopt.recommend("lake.db.numbers", compatible_with=readers.split(",")).candidates
+        best = found.candidates[found.chosen or 0]
+        written[readers] = {value for key, value in best.writer.items() if key.startswith("encoding.")}
+    assert not any(value.startswith("delta") for value in written["spark-iceberg"])
+    assert "delta-binary-packed" in written["duckdb,spark"]

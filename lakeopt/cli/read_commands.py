@@ -169,6 +169,7 @@ def report(
     *,
     goal: Goal = "storage",
     queries: Queries = None,
+    compatible_with: CompatibleWith = "spark-iceberg",
     bench: Annotated[Path | None, Option(metavar="FILE", help="JSON of a bench of this table, to be shown.")] = None,
     time_budget: TimeBudget = None,
     out: PageOutput,
@@ -185,7 +186,14 @@ def report(
     from lakeopt.workflows.report import report
 
     with diagnostics.waiting("measuring for the report", quiet=out.quiet):
-        value = report(table, goal=goal, queries=queries, bench=bench, time_budget=duration(time_budget))
+        value = report(
+            table,
+            goal=goal,
+            queries=queries,
+            compatible_with=names(compatible_with),
+            bench=bench,
+            time_budget=duration(time_budget),
+        )
     if out.page is None:
         return show(value, out)
     output.save(page(value), out.page)

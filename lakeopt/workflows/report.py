@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lakeopt.config import Settings, load_settings
 from lakeopt.errors import LakeoptError, UsageError
+from lakeopt.layout import readers
 from lakeopt.model.plan import Goal
 from lakeopt.model.report import MissingPart, Part, StoredBytes, TableReport
 from lakeopt.model.result import BenchReport
@@ -55,6 +56,7 @@ def report(
     *,
     goal: Goal = "storage",
     queries: str | Path | None = None,
+    compatible_with: Sequence[str] = readers.DEFAULT,
     bench: str | Path | None = None,
     time_budget: float | None = None,
     memory: int | None = None,
@@ -64,11 +66,12 @@ def report(
 ) -> TableReport:
     """Health, stored bytes, column profiles, recommendation, last rewrite, bench and history of one table.
 
-    ``goal``, ``queries``, ``time_budget`` (seconds), ``memory`` (bytes) and ``seed`` are those of :func:`recommend`;
-    ``bench`` is a file with the JSON of a :class:`~lakeopt.model.result.BenchReport` of this table. A part that
-    cannot be had does not keep the others: ``missing`` says why. :func:`lakeopt.report.page.page` makes it HTML.
+    ``goal``, ``queries``, ``compatible_with``, ``time_budget`` (seconds), ``memory`` (bytes) and ``seed`` are those of
+    :func:`recommend`; ``bench`` is a file with the JSON of a :class:`~lakeopt.model.result.BenchReport` of this table.
+    A part that cannot be had does not keep the others: ``missing`` says why. :func:`lakeopt.report.page.page` makes it
+    HTML.
 
-    :raises UnknownName: no such table.
+    :raises UnknownName: no such table or reader.
     :raises UsageError: a goal without the queries it needs, or a file that cannot be read.
     :raises DataFileError: a manifest is missing or damaged.
     """
@@ -78,7 +81,7 @@ def report(
     from lakeopt.workflows.profile import profile
     from lakeopt.workflows.recommend import recommend
 
-    _check(goal, queries)
+    _check(goal, queries, compatible_with)
     settings = settings or load_settings()
     opened = open_table(table, settings) if isinstance(table, str) else table
     measured = None if bench is None else _read_bench(Path(bench), opened)
@@ -88,7 +91,8 @@ def report(
     if measured is None:
         parts.lack("bench", _NO_BENCH)
     limits: dict[str, Any] = {"memory": memory, "threads": threads, "settings": settings, "seed": seed}
-    search = {**limits, "goal": goal, "queries": queries, "time_budget": time_budget}
+    wishes: dict[str, Any] = {"goal": goal, "queries": queries, "compatible_with": compatible_with}
+    search = {**limits, **wishes, "time_budget": time_budget}
     return TableReport(
         table=opened.identifier,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -105,10 +109,11 @@ def report(
     )
 
 
-def _check(goal: Goal, queries: str | Path | None) -> None:
+def _check(goal: Goal, queries: str | Path | None, compatible_with: Sequence[str]) -> None:
     """Refuse what was asked wrongly before anything is measured."""
     from lakeopt.workflows.queries import read_queries
 
+    readers.allowed(compatible_with)
     if goal != "storage" and queries is None:
         raise UsageError(f"the goal {goal!r} needs queries", hint="give a file of named queries with --queries")
     if queries is not None:
