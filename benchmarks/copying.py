@@ -13,6 +13,7 @@ import argparse
 import datetime
 import json
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from benchmarks.lake import landed, rolled_back
 from benchmarks.measure import machine, result_path, run, versions
 
 THREADS, TARGET, FILES, SCALE = 2, "128MB", 80, 0.5
+FIGURES = ("stage_over_copy", "rest_seconds", "cpu_over_copy", "copy_seconds", "copy_cpu_seconds", "cpu_seconds")
 
 
 def paths(table: Table) -> list[str]:
@@ -49,7 +51,8 @@ def rounds(folder: Path, scale: float, files: int, repeat: int) -> Iterator[dict
     about["bytes"] = sum(Path(path).stat().st_size for path in before)
     for number in range(repeat):
         command = [sys.executable, "-m", "benchmarks.copy_files", "duckdb", str(folder / "copy"), str(THREADS)]
-        copy = float(run(command, stdin="\n".join(before)).stdout)
+        copied = run(command, stdin="\n".join(before))
+        copy = float(copied.stdout)
         asked = ["rewrite", "bench." + ".".join(table.name()), "--strategy", "bin-pack", "--target-file-size", TARGET]
         done = run([sys.executable, "-m", "lakeopt", *asked, "--threads", str(THREADS), "--yes", "--json"])
         result = json.loads(done.stdout)
@@ -59,11 +62,13 @@ def rounds(folder: Path, scale: float, files: int, repeat: int) -> Iterator[dict
         yield about | {
             "round": number,
             "copy_seconds": copy,
+            "copy_cpu_seconds": copied.cpu,
             "stage_seconds": stage,
             "stage_over_copy": stage / copy,
             "rest_seconds": done.wall - stage,
             "seconds": result["seconds"],
             "cpu_seconds": done.cpu,
+            "cpu_over_copy": done.cpu / copied.cpu,
             "peak_rss_bytes": result["peak_rss_bytes"],
             "files_after": result["added_data_files_count"],
             "bytes_after": result["bytes_after"],
@@ -86,12 +91,13 @@ def main() -> None:
         for cell in rounds(asked.dir or Path(temporary), SCALE / share, FILES // share, asked.repeat):
             cells.append(cell)
             print(json.dumps(cell), file=sys.stderr)
+    medians = {name: statistics.median(cell[name] for cell in cells) for name in FIGURES}
     settings = {"threads": THREADS, "target_file_size": TARGET, "codec": "zstd 3", "cache": "warm"}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    report = {"date": now, "machine": machine(), "versions": versions(), "settings": settings, "cells": cells}
+    report = {"date": now, "machine": machine(), "versions": versions(), "settings": settings}
     path = result_path("copying-quick" if asked.quick else "copying")
-    path.write_text(json.dumps(report, indent=1) + "\n")
-    print(path)
+    path.write_text(json.dumps(report | {"medians": medians, "cells": cells}, indent=1) + "\n")
+    print(json.dumps(medians, indent=1), path, sep="\n")
 
 
 if __name__ == "__main__":
