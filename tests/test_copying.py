@@ -27,6 +27,9 @@ from lakeopt.parquet.copyable import difference
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.copying import CopyChoice
 
+#: Whole rewrites, each a second or two: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 MEMORY = 1 << 30
 ROWS = 66_000
 NAME = "lake.db.events"

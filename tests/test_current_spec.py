@@ -24,6 +24,9 @@ from lakeopt.errors import CommitConflict, ProofFailed, StalePlan, UsageError
 from lakeopt.model.plan import RewritePlan, SortField
 from lakeopt.model.serde import from_json, to_json
 
+#: Whole rewrites, each a second or two: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 NAME = "lake.db.t"
 ENGINES = ["duckdb", "reference"]
 

@@ -21,6 +21,9 @@ from lakeopt.model.serde import from_json, to_json
 from lakeopt.parquet.order import leading_numbers
 from lakeopt.workflows.cut_points import leading_key
 
+#: Whole rewrites, each a second or two: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 NAMES = ["z-order", "hilbert", "pv-buckets"]
 
 

@@ -21,6 +21,9 @@ from lakeopt.tables.base import Committed
 from lakeopt.tables.committer import committer
 from lakeopt.tables.iceberg.table import IcebergTable
 
+#: Whole rewrites, each a second or two: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 SCHEMA = pa.schema([("id", pa.int64()), ("p", pa.int64())])
 
 

@@ -19,6 +19,9 @@ import lakeopt
 from lakeopt.model.plan import SortField
 from lakeopt.model.table import Finding
 
+#: Whole rewrites, each a second or two: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 SCHEMA = pa.schema([("id", pa.int64()), ("p", pa.int64()), ("name", pa.string())])
 ENGINES = ["reference", "duckdb"]
 

@@ -67,6 +67,7 @@ def events(root: Path, rows: int, files: int) -> Scan:
     return scan_of(schema, paths)
 
 
+@pytest.mark.slow
 def test_a_sort_is_in_order_across_files_and_keeps_every_row(tmp_path: Path) -> None:
     scan = events(tmp_path, 30_000, 4)
     options = WriterOptions(level=1, row_group_rows=6_000)
@@ -313,6 +314,7 @@ def test_an_interrupt_that_a_query_heard_is_an_interrupt() -> None:
     timer.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "error"), [(3_000_000, NoSpace)])
 def test_a_full_disk_while_writing_is_named(tmp_path: Path, limit: int, error: type[Exception]) -> None:
     """In a process of its own, whose files may not grow beyond a limit."""

@@ -199,6 +199,7 @@ def test_types_are_named_as_the_spec_names_them() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_scan_has_the_fingerprint_of_its_rows(tmp_path: Path, threads: int) -> None:
     rows = one_of_each()

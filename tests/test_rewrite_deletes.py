@@ -19,6 +19,9 @@ from lakeopt.model.plan import SortField
 from lakeopt.parquet.scan import read_batches
 from lakeopt.tables.open import open_table
 
+#: Whole rewrites, each a second or two: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 MEMORY = 2 * 1024**3
 KEY = (SortField("carrier"), SortField("day"))
 STRATEGIES: list[dict[str, Any]] = [{"strategy": "bin-pack"}, {"strategy": "sort", "sort_by": KEY}]
