@@ -19,7 +19,7 @@ GO_FITS := command -v go >/dev/null && go version | awk '{split(substr($$3, 3), 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check check-types check-imports check-tests test soak bench bench-quick notebooks docs services clean
+.PHONY: help setup demo check check-types check-imports check-tests test soak bench bench-quick bench-tables notebooks docs services clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,13 +71,18 @@ $(SPARK35)/.done: constraints-spark35.txt
 	$(SPARK35)/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-spark35.txt
 	@touch $@
 
-services: $(VENV)/.test $(ORACLE)/.done $(MOTO)/.done ## fetch what the real services need, where their tools are on this machine
+services: $(VENV)/.test $(ORACLE)/.done $(MOTO)/.done java-services s3-server ## fetch what the real services need, where their tools are on this machine
+	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || echo "no PostgreSQL on this machine: its tests are skipped"
+
+# One after the other even under -j: Maven's repository on this machine is for one process at a time.
+java-services:
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
-	  $(MAKE) --no-print-directory $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR) $(REST_JARS)/.done \
+	  $(MAKE) --no-print-directory -j1 $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR) $(REST_JARS)/.done \
 	    $(SPARK35)/.done $(SPARK35_RUNTIMES); \
 	else echo "no Java 17 or no Maven on this machine: tests with Spark, REST and Hive are skipped"; fi
+
+s3-server:
 	@$(MAKE) --no-print-directory $(S3_SERVER) || echo "no Go for this machine: tests with S3 are skipped"
-	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || echo "no PostgreSQL on this machine: its tests are skipped"
 
 $(JARS)/$(SPARK_JAR):
 	mvn -B -ntp -q dependency:copy -Dartifact=org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0 -DoutputDirectory=$(JARS)
@@ -109,11 +114,14 @@ test: services ## all tests, with every real service whose tool this machine has
 soak: services ## every fault test in full; writes its result file under benchmarks/results/
 	LAKEOPT_SOAK=1 $(BIN)/python -m pytest -m fault --timeout 3600 -p no:cacheprovider
 
-bench: $(VENV)/.test ## the benchmark table of the README (about an hour; wants a quiet machine)
-	$(BIN)/python -m benchmarks.run
+bench: $(VENV)/.test ## all figures of the README's benchmarks (more than an hour; wants a quiet machine)
+	$(BIN)/python -m benchmarks.suite; same=$$?; $(BIN)/python -m benchmarks.run && exit $$same
 
-bench-quick: $(VENV)/.test ## the same on a tenth of the rows (minutes)
-	$(BIN)/python -m benchmarks.run --quick
+bench-quick: $(VENV)/.test ## layouts on a tenth of the rows (minutes), compared with the committed result
+	$(BIN)/python -m benchmarks.suite --quick
+
+bench-tables: $(VENV)/.test ## write the README's tables of layouts anew from the newest results
+	$(BIN)/python -m benchmarks.tables --readme
 
 notebooks: $(VENV)/.test ## execute the notebooks top to bottom
 	$(BIN)/python -m pytest tests/test_notebooks.py -p no:cacheprovider

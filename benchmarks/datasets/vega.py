@@ -23,9 +23,9 @@ QUERIES = """
 SELECT destination, count(*) AS flights, avg(delay) AS delay FROM t WHERE origin = 'SEA' GROUP BY ALL ORDER BY ALL;
 -- name: one route
 SELECT count(*) AS flights, max(delay) AS latest FROM t WHERE origin = 'ORD' AND destination = 'LGA';
--- name: one destination
-SELECT origin, count(*) AS flights, min(distance) AS distance FROM t WHERE destination = 'ANC'
-GROUP BY ALL ORDER BY ALL;
+-- name: two days
+SELECT origin, count(*) AS flights, min(distance) AS distance FROM t
+WHERE date >= TIMESTAMP '2001-01-10' AND date < TIMESTAMP '2001-01-12' GROUP BY ALL ORDER BY ALL;
 """
 
 

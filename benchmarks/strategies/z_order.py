@@ -1,0 +1,13 @@
+"""Z-order over the first three columns that the queries filter by."""
+
+from __future__ import annotations
+
+from benchmarks.strategies.base import Subject, key
+
+PLACE = 2
+TITLE = "z-order"
+CODECS = QUICK_CODECS = ("zstd-3",)
+
+
+def options(subject: Subject) -> list[str]:
+    return ["--strategy", "z-order", "--sort-by", key(subject.columns[:3])]
