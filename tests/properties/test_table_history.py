@@ -452,7 +452,7 @@ def _spelt(choices: Mapping[str, Any]) -> dict[str, Any]:
 
 TestTableHistory = pytest.mark.fault(pytest.mark.slow(TableHistory.TestCase))
 TestTableHistory.settings = settings(
-    max_examples=150 if SOAK else 20,
+    max_examples=150 if SOAK else 15,
     stateful_step_count=20 if SOAK else 12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
