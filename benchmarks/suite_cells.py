@@ -96,8 +96,9 @@ def _fill(cell: Cell, strategy: Strategy, table: SuiteTable, subject: Subject) -
             sizes = table.files(identifier)
             cell |= {"bytes": sum(sizes.values()), "files": len(sizes)}
         except RuntimeError as error:
-            # The first line is the command, whose paths are of this machine.
-            cell["error"] = str(error).splitlines()[0].replace(str(subject.queries.parent), "…")
+            cell["error"] = str(error).splitlines()[0]
+            for folder in (subject.queries.parent, Path(sys.executable).parent):
+                cell["error"] = cell["error"].replace(f"{folder}/", "")
     return identifier
 
 

@@ -64,11 +64,18 @@ def geometric_mean(values: Sequence[float | None]) -> float | None:
 
 
 def grid(result: Result, title: str, figure: Figure, strategies: Sequence[str], *, mean: bool = True) -> list[str]:
-    """A table of strategies by data sets with three digits; the smallest of a column is bold."""
+    """A table of strategies by data sets with three digits; the smallest of a column is bold.
+
+    The mean is over the data sets that could be had, and null where a strategy failed on one of them.
+    """
     datasets = list(result["datasets"])
     rows = {name: [figure(dataset, name) for dataset in datasets] for name in strategies}
     if mean:
-        rows = {name: [*values, geometric_mean(values)] for name, values in rows.items()}
+        there = [result["datasets"][dataset]["unavailable"] is None for dataset in datasets]
+        rows = {
+            name: [*values, geometric_mean([value for value, had in zip(values, there, strict=True) if had])]
+            for name, values in rows.items()
+        }
     best = [
         min((value for value in column if value is not None), default=None)
         for column in zip(*rows.values(), strict=True)
@@ -191,16 +198,23 @@ BEST_KNOWN = {"weather": 0.683, "flights": 0.577, "vega": 0.621, "orders": 0.814
 SECTIONS: Mapping[str, Callable[[Result], str]] = {"suite": short, "suite-quick": quick, "search": searched}
 
 
-def refreshed(text: str, sections: Sequence[str] = tuple(SECTIONS)) -> str:
+def refreshed(text: str) -> str:
     """The README with the tables of the newest results between their marks."""
-    for name in sections:
-        shown = SECTIONS[name]
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    for name, shown in SECTIONS.items():
         result = newest(name)
-        if result is not None and begin in text:
-            head, rest = text.split(begin)
-            text = f"{head}{begin}\n{shown(result)}\n{end}{rest.split(end)[1]}"
+        if result is not None:
+            head, rest = text.split(_mark(name, "begin"))
+            text = head + section(name, shown(result)) + rest.split(_mark(name, "end"))[1]
     return text
+
+
+def section(name: str, tables: str) -> str:
+    """A section of the README between its marks."""
+    return f"{_mark(name, 'begin')}\n{tables}\n{_mark(name, 'end')}"
+
+
+def _mark(name: str, edge: str) -> str:
+    return f"<!-- {name}: {edge} -->"
 
 
 def main(arguments: Sequence[str]) -> int:

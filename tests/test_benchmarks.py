@@ -36,17 +36,16 @@ def test_committed_results_are_valid(path: Path) -> None:
     result_files.require_valid(json.loads(path.read_text()))
 
 
-def test_the_readme_shows_the_newest_results() -> None:
+@pytest.mark.parametrize("name", ["suite", "suite-quick"])
+def test_the_readme_shows_a_result_that_is_kept(name: str) -> None:
+    """That of the newest, or of an older one: who runs a benchmark need not change the README."""
     text = tables.README.read_text()
-    assert tables.refreshed(text, ("suite", "suite-quick")) == text, (
-        "python -m benchmarks.tables --readme writes the tables anew"
-    )
-
-
-def test_there_is_a_place_in_the_readme_for_each_result() -> None:
-    text = tables.README.read_text()
-    for name in tables.SECTIONS:
-        assert text.count(f"<!-- {name}: begin -->") == text.count(f"<!-- {name}: end -->") == 1
+    assert text.count(f"<!-- {name}: begin -->") == text.count(f"<!-- {name}: end -->") == 1
+    kept = [json.loads(path.read_text()) for path in result_files.named(name)]
+    if kept:
+        shown = [tables.section(name, tables.SECTIONS[name](result)) for result in kept]
+        assert any(one in text for one in shown), "python -m benchmarks.tables --readme writes the tables anew"
+        assert tables.refreshed(tables.refreshed(text)) == tables.refreshed(text)
 
 
 @pytest.mark.parametrize("name", registry.names(DATASETS))
@@ -330,7 +329,8 @@ def test_the_cells_of_a_small_data_set(tmp_path: Path, monkeypatch: pytest.Monke
     assert by_name["main-column"]["files"] == by_name["closed-formula"]["files"] == 1
     assert by_name["closed-formula"]["search_seconds"] > 0
     assert by_name["broken"]["bytes"] is None
-    assert str(tmp_path) not in by_name["broken"]["error"]
+    assert "lakeopt rewrite" in by_name["broken"]["error"]
+    assert "/" not in by_name["broken"]["error"], "paths are of this machine alone"
     for name in ("main-column", "closed-formula"):
         assert by_name[name]["proved"]
         assert by_name[name]["queries"]["one"]["same_answer"]
