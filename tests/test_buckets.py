@@ -21,6 +21,7 @@ from lakeopt.errors import Refused, UnknownName, UsageError
 from lakeopt.keys.cut_points import from_text
 from lakeopt.keys.leading_key import RangeKey
 from lakeopt.model.buckets import BucketTable
+from lakeopt.model.plan import SortField
 from lakeopt.model.serde import from_json, to_json
 
 HARD = ["", "it's", 'say "x"', "back\\slash", "é", "🦆", "${home}", "tab\tline\n", "Z", "a", "a ", None]
@@ -120,6 +121,41 @@ def test_the_command_writes_json_sql_or_a_table(lake: Lake, tmp_path: Path) -> N
     text = (tmp_path / "b.sql").read_text()
     assert held["spark_sql"] in text
     assert "-- Hive\n" in text
+
+
+def test_a_second_key_is_chosen_that_engines_compare_alike(lake: Lake) -> None:
+    """Floats and times of day would divide the rows best; where there is nothing else, heavy values stay whole."""
+    number = range(300)
+    rows = pa.table(
+        {
+            "name": ["heavy" if n % 3 else "light" for n in number],
+            "x": [float("nan") if n % 50 == 0 else n / 7 for n in number],
+            "time": pa.array([n * 1_000_003 for n in number], pa.time64("us")),
+            "big": pa.array([Decimal(n % 90 - 45).scaleb(27) for n in number], pa.decimal128(38, 8)),
+        }
+    )
+    lake.append(lake.create("db.t", rows.schema), rows)
+    value = lakeopt.buckets("db.t", column="name", buckets=4)
+    assert value.by == "big"
+    for dialect, sql in (("spark", value.spark_sql), ("hive", value.hive_sql)):
+        assert in_duckdb(sql, dialect, rows) == expected(value, rows)
+    lake.append(lake.create("db.none", rows.schema.remove(3)), rows.drop_columns("big"))
+    alone = lakeopt.buckets("db.none", column="name", buckets=4)
+    assert alone.by is None
+    assert in_duckdb(alone.spark_sql, "spark", rows) == expected(alone, rows)
+    planned = lakeopt.plan("db.none", strategy="pv-buckets", sort_by=[SortField("name")], buckets=4)
+    assert [field.name for field in planned.layout.columns] in (["name", "x"], ["name", "time"])
+
+
+def test_quotes_and_backslashes_are_read_alike_whatever_a_session_says_of_them(lake: Lake) -> None:
+    rows = pa.table({"wei`rd 'name": ["it's", "a\\b", "plain", "\n"] * 20, "n": list(range(80))})
+    lake.append(lake.create("db.t", rows.schema), rows)
+    value = lakeopt.buckets("db.t", column="wei`rd 'name", buckets=4)
+    named = value.spark_sql.replace("`wei``rd 'name`", "")
+    assert "'plain'" in named
+    assert "\\" not in named
+    assert named.count("DECODE(UNHEX('69742773'), 'UTF-8')") >= 1
+    assert in_duckdb(value.hive_sql, "hive", rows) == expected(value, rows)
 
 
 def test_what_has_no_buckets_is_refused(lake: Lake) -> None:

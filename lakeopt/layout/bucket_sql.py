@@ -21,6 +21,15 @@ _PLAIN = {"boolean": "BOOLEAN", "int": "INT", "long": "BIGINT", "date": "DATE"}
 _ZONE: dict[Dialect, str] = {"spark": "+00:00", "hive": " UTC"}
 
 
+def compares_alike(kind: str) -> bool:
+    """Whether both dialects compare values of an Iceberg type as Iceberg does.
+
+    >>> [compares_alike(kind) for kind in ("string", "decimal(9, 2)", "double", "time")]
+    [True, True, False, False]
+    """
+    return kind == "string" or kind in _PLAIN or kind in _CASTS["spark"] or kind.startswith("decimal(")
+
+
 @dataclass(frozen=True, slots=True)
 class SqlColumn:
     """A column as SQL of one dialect spells it; ``kind`` is its Iceberg type.
@@ -33,8 +42,7 @@ class SqlColumn:
     kind: str
 
     def __post_init__(self) -> None:
-        known = {"string", *_PLAIN, *_CASTS[self.dialect]}
-        if self.kind not in known and not self.kind.startswith("decimal("):
+        if not compares_alike(self.kind):
             raise Refused(
                 f"no SQL for buckets by {self.name!r} of type {self.kind}: engines differ in how they compare it",
                 hint="take a column of integers, decimals, text, dates or timestamps",
@@ -55,7 +63,7 @@ class SqlColumn:
         >>> SqlColumn("spark", "t", "timestamptz").literal("2026-01-01 00:00:00Z")
         "CAST('2026-01-01 00:00:00+00:00' AS TIMESTAMP)"
         >>> SqlColumn("hive", "s", "string").literal("it's")
-        "'it\\\\'s'"
+    "DECODE(UNHEX('69742773'), 'UTF-8')"
         """
         if self.kind == "string":
             return _text(text)
@@ -66,9 +74,12 @@ class SqlColumn:
 
 
 def _text(text: str) -> str:
-    """Text that both dialects read alike; what a session or a parser could change is spelt in digits."""
-    if text.isprintable() and "${" not in text:
-        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """Text that both dialects read alike; what a session or a parser could change is spelt in digits.
+
+    A session of Spark may take a backslash as it stands, and then knows no other way to a quote.
+    """
+    if text.isprintable() and not any(mark in text for mark in ("'", "\\", "${")):
+        return f"'{text}'"
     return f"DECODE(UNHEX('{text.encode().hex().upper()}'), 'UTF-8')"
 
 

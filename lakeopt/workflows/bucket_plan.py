@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,17 +41,27 @@ class BucketPlan:
     weights: tuple[float, ...]
 
 
-def plan_buckets(layout: Layout, held: Layout | None, request: CutRequest, *, for_others: bool = False) -> BucketPlan:
+def plan_buckets(
+    layout: Layout,
+    held: Layout | None,
+    request: CutRequest,
+    *,
+    for_others: bool = False,
+    second_keys: Collection[str] | None = None,
+) -> BucketPlan:
     """Buckets for the layout's column; those of ``held`` where they are about as many and as even as new ones.
 
-    ``for_others``: rows are to come of values that no count of today can know.
+    ``for_others``: rows are to come of values that no count of today can know. Where the layout names no second key,
+    one of ``second_keys`` is chosen; any column but nested ones is if none are given.
 
     :raises UsageError: a file of counts cannot be read, or there is nothing to take counts from.
     """
     sample = request.sample()
     columns = [column.name for column in (held.columns if held is not None else layout.columns)]
     wanted = request.buckets or _bucket_number(request)
-    if len(columns) == 1 and (second := _second_key(sample, columns[0], wanted, request)) is not None:
+    others = [f.name for f in sample.schema if f.name != columns[0] and not pa.types.is_nested(f.type)]
+    others = [name for name in others if second_keys is None or name in second_keys]
+    if len(columns) == 1 and (second := _second_key(sample, columns[0], others, wanted, request)) is not None:
         columns.append(second)
     counted = _counts(columns, sample, request)
     table_writer = request.table.writer_options()
@@ -74,14 +85,13 @@ def _bucket_number(request: CutRequest) -> int:
     return max(1, round(largest / request.target_file_bytes))
 
 
-def _second_key(sample: pa.Table, column: str, wanted: int, request: CutRequest) -> str | None:
-    """The column that divides heavy values best, by the sample's rows of the heaviest."""
+def _second_key(sample: pa.Table, column: str, others: Sequence[str], wanted: int, request: CutRequest) -> str | None:
+    """The one of the others that divides heavy values best, by the sample's rows of the heaviest."""
     numbers = codes(plain(sample.column(column)))[0]
     if not len(numbers):
         return None
     counts = np.bincount(numbers)
     heaviest = sample.filter(pa.array(numbers == counts.argmax()))
-    others = [f.name for f in sample.schema if f.name != column and not pa.types.is_nested(f.type)]
     held = {name: plain(heaviest.column(name)).value_counts().field("counts").to_pylist() for name in others}
     return second_key(held, counts.max() / len(numbers) * wanted, request.filtered)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lakeopt.config import Settings, load_settings
 from lakeopt.errors import UnknownName, UsageError
-from lakeopt.layout.bucket_sql import Dialect, SqlColumn, bucket_sql
+from lakeopt.layout.bucket_sql import Dialect, SqlColumn, bucket_sql, compares_alike
 from lakeopt.model.buckets import Bucket, BucketTable
 from lakeopt.model.plan import Layout, SortField
 from lakeopt.tables.base import Table
@@ -27,8 +27,9 @@ def buckets(
 ) -> BucketTable:
     """Divide a table's rows into buckets by a skewed column, without changing anything.
 
-    ``by`` is the second key that divides the rows of a heavy value; one is chosen where none is named. ``counts`` is
-    ``exact`` (default), ``sample``, ``previous`` (the partition that was written last) or the path of a file.
+    ``by`` is the second key that divides the rows of a heavy value; where none is named, one is chosen of those columns
+    that engines compare alike. ``counts`` is ``exact`` (default), ``sample``, ``previous`` (the partition that was
+    written last) or the path of a file.
 
     :raises UnknownName: no such table or column.
     :raises Refused: engines do not agree on how a column's type compares.
@@ -50,7 +51,8 @@ def buckets(
     cutting = Cutting(None, target_file_bytes or opened.target_file_bytes(), buckets, counts, queries)
     request = cutting.request(opened, base, memory_bytes, settings)
     asked = Layout(PV_BUCKETS, tuple(SortField(name) for name in names))
-    found = plan_buckets(asked, None, request, for_others=True)
+    alike = [name for name, kind in opened.field_types.items() if compares_alike(kind)]
+    found = plan_buckets(asked, None, request, for_others=True, second_keys=alike)
     layout, texts, total = found.layout, list(found.layout.cuts.values()), sum(found.weights) or 1.0
     names = [field.name for field in layout.columns]
     starts = [(None, None), *zip(texts[0], texts[1] if len(texts) > 1 else [None] * len(texts[0]), strict=True)]
