@@ -63,7 +63,7 @@ class SqlColumn:
         >>> SqlColumn("spark", "t", "timestamptz").literal("2026-01-01 00:00:00Z")
         "CAST('2026-01-01 00:00:00+00:00' AS TIMESTAMP)"
         >>> SqlColumn("hive", "s", "string").literal("it's")
-    "DECODE(UNHEX('69742773'), 'UTF-8')"
+        "DECODE(UNHEX('69742773'), 'UTF-8')"
         """
         if self.kind == "string":
             return _text(text)
