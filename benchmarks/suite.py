@@ -30,13 +30,18 @@ from lakeopt import registry
 DATASETS, STRATEGIES = "benchmarks.datasets", "benchmarks.strategies"
 
 
+def placed(kind: str, names: Sequence[str]) -> dict[str, Any]:
+    """Members of a kind by name, in the order of their places in tables."""
+    found = {name: registry.load(kind, name) for name in names}
+    return dict(sorted(found.items(), key=lambda one: one[1].PLACE))
+
+
 def measured(how: Conditions, datasets: Sequence[str], named: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The result of these data sets and strategies, after each data set."""
     began = time.perf_counter()
     # Of every command, also those without such an option: what is chosen must not depend on the machine's memory.
     os.environ |= {"LAKEOPT_THREADS": str(THREADS), "LAKEOPT_MEMORY": f"{MEMORY_GB}GB"}
-    strategies: dict[str, Any] = {name: registry.load(STRATEGIES, name) for name in named}
-    strategies = dict(sorted(strategies.items(), key=lambda one: one[1].PLACE))
+    strategies = placed(STRATEGIES, named)
     result: dict[str, Any] = {
         "kind": result_files.KIND,
         "schema_version": 1,
@@ -57,8 +62,8 @@ def measured(how: Conditions, datasets: Sequence[str], named: Sequence[str]) -> 
         "datasets": {},
         "cells": [],
     }
-    for name in datasets:
-        about, found = cells(name, registry.load(DATASETS, name), strategies, how)
+    for name, dataset in placed(DATASETS, datasets).items():
+        about, found = cells(name, dataset, strategies, how)
         result["datasets"][name] = about
         result["cells"] += found
         spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -74,7 +79,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows of large data sets")
     parser.add_argument("--dir", type=Path, help="keep fetched and generated data here")
-    parser.add_argument("--dataset", choices=tables.DATASETS, action="append")
+    parser.add_argument("--dataset", choices=registry.names(DATASETS), action="append")
     parser.add_argument("--strategy", choices=registry.names(STRATEGIES), action="append")
     parser.add_argument("--name", help="name of the result file  [default: suite, or suite-quick]")
     asked = parser.parse_args()
@@ -85,7 +90,8 @@ def main() -> int:
         data.mkdir(parents=True, exist_ok=True)
         lake.mkdir()
         how = Conditions(asked.quick, data, lake)
-        for result in measured(how, asked.dataset or tables.DATASETS, asked.strategy or registry.names(STRATEGIES)):
+        datasets, strategies = asked.dataset or registry.names(DATASETS), asked.strategy or registry.names(STRATEGIES)
+        for result in measured(how, datasets, strategies):
             result_files.require_valid(result)
             result_path(name).write_text(json.dumps(result, indent=1) + "\n")
     print(tables.markdown(result))

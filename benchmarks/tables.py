@@ -15,7 +15,6 @@ from typing import Any
 
 from benchmarks.result_files import newest
 
-DATASETS = ("weather", "flights", "vega", "orders", "lineitem", "events")
 #: What shows in the README of the reads and of the seconds: the others differ little from one of these.
 SHOWN = ("bin-pack", "z-order", "main-column", "closed-formula", "lakeopt-storage", "lakeopt-reads", "lakeopt-balanced")
 README = Path(__file__).parents[1] / "README.md"
@@ -180,7 +179,7 @@ def quick(result: Result) -> str:
 
 def searched(result: Result) -> str:
     """Whole tables in one file (``benchmarks.search``): bytes written against the best known before."""
-    names = [name for name in (*DATASETS, "penguins", "sensors") if any(c["table"] == name for c in result["cells"])]
+    names = list(dict.fromkeys(cell["table"] for cell in result["cells"]))
     lines = [f"| one file, zstd {result['cells'][0]['level']} | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
     known = [f"{BEST_KNOWN[name]:.3f}" if name in BEST_KNOWN else "–" for name in names]
     lines.append(f"| best known before, every encoding | {' | '.join(known)} |")

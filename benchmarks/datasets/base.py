@@ -15,7 +15,8 @@ class UnavailableError(Exception):
 class Dataset(Protocol):
     """One table, and the questions that it is asked."""
 
-    #: What it is, in a few words.
+    #: Its place in tables, and what it is, in a few words.
+    PLACE: int
     TITLE: str
     #: Where it comes from, and under which licence.
     SOURCE: str

