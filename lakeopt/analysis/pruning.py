@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeopt.analysis.predicates import Condition, Interval, Reading
-from lakeopt.analysis.rank_codes import RankCodes, comparable
+from lakeopt.analysis.rank_codes import RankCodes
+from lakeopt.keys.comparable import comparable_column
 
 #: Lowest and highest code of each page.
 Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -92,7 +93,7 @@ def _code_ranges(
     Of a value that the sample lacks, the last code is one below the first: pages that straddle it may hold it.
     """
     column = rows[condition.column]
-    values = pc.unique(comparable(column).drop_null())
+    values = pc.unique(comparable_column(column).drop_null())
     offset = int(codes[condition.column].has_nulls)
     try:
         return tuple(_range(values, column.type, interval, offset) for interval in condition.intervals)
@@ -127,4 +128,4 @@ def _scalar(text: str, kind: pa.DataType) -> pa.Scalar:
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         naive = pa.scalar(text).cast(pa.timestamp(kind.unit))
         return pa.scalar(naive.value, kind)
-    return comparable(pa.chunked_array([pa.array([text]).cast(kind)]))[0]
+    return comparable_column(pa.chunked_array([pa.array([text]).cast(kind)]))[0]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeopt.analysis.text_ranks import text_ranks
+from lakeopt.keys.comparable import comparable_column
 
 Unsigned = npt.NDArray[np.unsignedinteger]
 
@@ -48,32 +49,6 @@ def is_sortable(kind: pa.DataType) -> bool:
     return not pa.types.is_nested(kind)
 
 
-def comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column in a type whose Arrow comparison is Iceberg's: floats as integers, uuid as its 16 bytes.
-
-    A float becomes the integer that the IEEE 754 total order gives it, with one NaN, which is the largest.
-
-    >>> comparable(pa.chunked_array([[-0.0, 0.0, float("nan")]])).to_pylist()
-    [-1, 0, 9221120237041090560]
-    """
-    if isinstance(column.type, pa.BaseExtensionType):
-        return comparable(pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type))
-    if pa.types.is_floating(column.type):
-        bits = np.int64 if column.type.bit_width == 64 else np.int32
-        chunks = [_total_order(chunk, bits) for chunk in column.chunks]
-        return pa.chunked_array(chunks, pa.from_numpy_dtype(bits))
-    return column
-
-
-def _total_order(chunk: pa.Array, bits: type[np.int64] | type[np.int32]) -> pa.Array:
-    wide = chunk if chunk.type.bit_width >= 32 else chunk.cast(pa.float32())
-    values = pc.fill_null(wide, 0.0).to_numpy(zero_copy_only=False).copy()
-    values[np.isnan(values)] = np.nan
-    raw = values.view(bits)
-    keys = np.where(raw < 0, raw ^ np.iinfo(bits).max, raw)
-    return pa.array(keys, mask=chunk.is_null().to_numpy(zero_copy_only=False))
-
-
 def rank_codes(column: pa.ChunkedArray) -> RankCodes:
     """Dense ranks of a sortable column, in Iceberg's ascending order, nulls first.
 
@@ -82,7 +57,7 @@ def rank_codes(column: pa.ChunkedArray) -> RankCodes:
     """
     if pa.types.is_null(column.type):
         return RankCodes(np.zeros(len(column), np.uint8), min(len(column), 1), len(column) > 0)
-    values = _one_array(comparable(column))
+    values = _one_array(comparable_column(column))
     ranked = _ranked_integers(values) or _ranked_text(values) or _ranked_by_dictionary(values)
     if not values.null_count:
         ranks, different = ranked
@@ -102,6 +77,8 @@ def _smallest(codes: int) -> np.dtype[np.unsignedinteger]:
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 

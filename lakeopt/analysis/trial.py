@@ -222,14 +222,13 @@ class Trial:
             pairs = [(values, encoding) for _, _, values, missing in batch for encoding in missing]
             ends = self._partition_ends(chosen) if whole else None
             sizes = iter(encoded_columns(pairs, writer, group_rows=self.group_rows, ends=ends))
-            for name, rows, _, missing in batch:
+            for name, seen, values, missing in batch:
                 for encoding in missing:
                     size = next(sizes)
-                    if not whole and name in self._extents:
-                        codes = self.codes[name].codes[rows]
-                        total = self._extents[name].extrapolated(size, codes, arrival)
+                    if whole or seen is None:
+                        total = size.bytes * self._count / max(1, len(values))
                     else:
-                        total = size.bytes * self._count / max(1, len(rows))
+                        total = self._extents[name].extrapolated(size, seen, arrival)
                     self._sizes[keys[name], encoding] = total
         found: Measured = {}
         for name in names:
@@ -246,20 +245,24 @@ class Trial:
         encodings: Mapping[str, Sequence[str]],
         keys: dict[str, bytes],
         kind: str,
-    ) -> Iterator[list[tuple[str, Permutation, pa.Array, list[str]]]]:
-        """Columns with what is not known of them yet, as much at once as memory allows. Fills ``keys``."""
-        batch: list[tuple[str, Permutation, pa.Array, list[str]]] = []
+    ) -> Iterator[list[tuple[str, Unsigned | None, pa.Array, list[str]]]]:
+        """Columns with their codes and what is not known of them yet, as much at once as memory allows.
+
+        Fills ``keys``.
+        """
+        batch: list[tuple[str, Unsigned | None, pa.Array, list[str]]] = []
         held = 0
         for name in names:
             rows = self._thinned(name, chosen)
-            keys[name] = self._key(name, rows, kind)
+            seen = self.codes[name].codes[rows] if name in self.codes else None
+            keys[name] = _key(name, rows if seen is None else seen, kind)
             missing = [encoding for encoding in encodings[name] if (keys[name], encoding) not in self._sizes]
             if not missing:
                 continue
-            if batch and len(batch[0][1]) != len(rows):
+            if batch and len(batch[0][2]) != len(rows):
                 yield batch
                 batch, held = [], 0
-            batch.append((name, rows, self._columns[name].take(pa.array(rows)), missing))
+            batch.append((name, seen, self._columns[name].take(pa.array(rows)), missing))
             held += batch[-1][2].nbytes
             if held > _BATCH_BYTES:
                 yield batch
@@ -274,12 +277,6 @@ class Trial:
         width = self._columns[name].nbytes / max(1, self._count)
         step = next((step for step in (1, 2) if len(chosen) / step * width <= _COLUMN_BYTES), 4)
         return chosen if step == 1 else chosen.reshape(WINDOWS, -1)[::step].ravel()
-
-    def _key(self, name: str, rows: Permutation, kind: str) -> bytes:
-        """Equal for equal sequences of values, so that no sequence is encoded twice."""
-        values = self.codes[name].codes[rows] if name in self.codes else rows
-        person = blake2b(f"{name}\0{kind}".encode(), digest_size=16).digest()
-        return blake2b(values.tobytes(), digest_size=16, person=person).digest()
 
     def _partition_ends(self, order: Permutation) -> list[int]:
         labels = self._partition.codes[order]
@@ -297,7 +294,15 @@ class Trial:
         return int(np.sum(np.ceil(sizes / self.group_rows)))
 
 
+def _key(name: str, values: npt.NDArray[np.integer], kind: str) -> bytes:
+    """Equal for equal sequences of values, so that no sequence is encoded twice."""
+    person = blake2b(f"{name}\0{kind}".encode(), digest_size=16).digest()
+    return blake2b(values.data, digest_size=16, person=person).digest()
+
+
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 

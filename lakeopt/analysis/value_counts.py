@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakeopt.analysis.rank_codes import comparable
 from lakeopt.errors import Refused
+from lakeopt.keys.comparable import comparable_column
 from lakeopt.units import format_size
 
 #: Partial counts are merged when they hold this many values more than the last merge left.
@@ -38,7 +38,7 @@ class ValueCounts:
         self.nulls += len(column) if pa.types.is_null(column.type) else column.null_count
         if column.null_count == len(column):
             return
-        counted = comparable(pa.chunked_array([column.drop_null()])).value_counts()
+        counted = comparable_column(pa.chunked_array([column.drop_null()])).value_counts()
         self._parts.append(pa.Table.from_arrays(counted.flatten(), ["values", "counts"]))
         if sum(part.num_rows for part in self._parts) > 2 * self._merged_rows + _SLACK:
             self._merge()

@@ -21,8 +21,9 @@ Rows = npt.NDArray[np.int64]
 #: First place of a window, and the place behind its last.
 Window = tuple[int, int]
 
-#: Cells that rows are counted in, at most, and how many are enough for one pass over the rows.
-_CELLS, _ENOUGH = 1 << 18, 1 << 15
+#: Cells that rows are counted in, at most, and how many are enough for one pass over the rows: windows touch few of
+#: them, and what is found of few columns serves every key that begins with these.
+_CELLS, _ENOUGH = 1 << 18, 1 << 8
 #: Rows are sorted at once when so many times the rows of the windows are left.
 _FEW = 1.5
 
@@ -93,15 +94,14 @@ class WindowedRows:
     def _narrowed(self, touched: _Touched, now: _Pass) -> _Touched:
         """Only the rows in cells (group and values) that windows touch."""
         rows = touched.rows
-        cell: Rows | None = None if touched.groups is None else touched.groups.codes.astype(np.int64)
+        cell: npt.NDArray[np.integer] | None = None if touched.groups is None else touched.groups.codes.astype(np.int32)
         for column, shift in now.columns:
-            codes = (column.codes if rows is None else column.codes[rows]).astype(np.int64)
-            codes >>= shift
-            if cell is None:
-                cell = codes
-            else:
-                cell *= _values(column, shift)
-                cell += codes
+            codes = column.codes if rows is None else column.codes[rows]
+            # Cells are few enough for small integers, and one narrow column is its own cells.
+            codes = codes if cell is None and not shift and len(now.columns) == 1 else codes.astype(np.int32)
+            if shift:
+                codes >>= shift
+            cell = codes if cell is None else cell * np.int32(_values(column, shift)) + codes
         assert cell is not None
         sizes = np.bincount(cell, minlength=now.cells)
         ends = np.cumsum(sizes)

@@ -28,3 +28,13 @@ def comparable(values: pa.Array) -> pa.Array:
     raw = numbers.view(bits)
     keys = np.where(raw < 0, raw ^ np.iinfo(bits).max, raw)
     return pa.array(keys, mask=values.is_null().to_numpy(zero_copy_only=False))
+
+
+def comparable_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """:func:`comparable` of a column in chunks, whatever their number.
+
+    >>> comparable_column(pa.chunked_array([[0.0], [-0.0]])).to_pylist()
+    [0, -1]
+    """
+    chunks = [comparable(chunk) for chunk in column.chunks]
+    return pa.chunked_array(chunks, chunks[0].type if chunks else comparable(pa.array([], column.type)).type)

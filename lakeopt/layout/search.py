@@ -1,8 +1,9 @@
 """Search for the row order that makes a table smallest, with every order judged by what it was measured to take.
 
 Single columns first; then many different beginnings grow column by column, of which fewer are followed the longer
-they get; then all other columns as a tail, and the same inside arrival blocks, one state a block size. What looks
-best is measured again on more rows, and the winners on whole row groups before one is believed and polished.
+they get; then all other columns as a tail, and the same inside arrival blocks, one state a block size, the largest
+first. What looks best is measured again on more rows, and the winners on whole row groups before one is believed and
+polished. Each phase tries first what is most likely to win, so that a search which is cut short has seen that.
 Closed formulas over cardinality, width and correlation choose worse than no reordering at all on real tables,
 which is why nothing here looks at the columns themselves.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from lakeopt.layout.measured import MeasuredOrder, OutOfTime, Pool, Trials
 from lakeopt.layout.moves import appended, grown, polished, with_tail
@@ -25,19 +27,20 @@ CHEAPEST, LOWEST = 12, 3
 #: Orders that are followed, by the number of their columns, each with another first column if possible.
 FOLLOWED = (8, 4, 3, 2, 2)
 #: The best of the screened that are measured on more rows, and of these that are verified.
-PROMISING, VERIFIED = 8, 4
-#: What takes so much more than the best on few rows will not be the best on many.
-FAR_BEHIND = 1.05
+PROMISING, VERIFIED = 8, 3
+#: What takes so much more than the best on few rows will not be the best on many; nor will what takes so much more
+#: on more rows.
+FAR_BEHIND, BEHIND = 1.05, 1.02
 #: Block sizes: the columns tried inside them, and how many a key inside blocks may have.
 BLOCK_KEYS, BLOCK_DEPTH = 8, 4
-#: Orders that are sifted, and the share of them that keys over the whole table may have.
-MOST_SCREENED, GROWTH_SHARE = 200, 0.75
+#: Orders that are sifted, and the share of them that keys over the whole table may have, by their length from two on.
+MOST_SCREENED, GROWTH_SHARES = 200, (0.5, 0.65, 0.72, 0.75)
 #: Rows that polish may encode in all, its fewest trials, and the share of the orders sifted that it has at most.
 POLISH_ROWS, POLISH_TRIALS, POLISH_SHARE = 4_000_000, 12, 0.2
-#: A polished order must save this share.
-POLISH_STEP = 0.0005
+#: A polished order must save this share, and one is polished only where the best has half of what it needs to win.
+POLISH_STEP, WORTH_POLISH = 0.0005, 1 - MIN_GAIN / 2
 #: Shares of the time after which a phase gives way to the next; verification and the rest have what is left.
-SINGLES, GROWTH, BLOCKS, PROMOTION, POLISH, VERIFICATION = 0.3, 0.5, 0.62, 0.7, 0.8, 0.9
+SINGLES, GROWTH, TAILS, BLOCKS, PROMOTION, POLISH, VERIFICATION = 0.3, 0.42, 0.46, 0.62, 0.7, 0.8, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +121,32 @@ class _Search:
         cheapest = [order.columns[0] for order in singles]
         self.keys = list(dict.fromkeys([*cheapest[:CHEAPEST], *self.columns[:LOWEST]]))
         followed = _different(singles, FOLLOWED[0])
-        for width in FOLLOWED[1:]:
+        partners = _partners(cheapest, self.columns, self.keys)
+        for width, share in zip(FOLLOWED[1:], GROWTH_SHARES, strict=True):
             best = self.screen.ranked()[:1]
-            new = [o for order in followed for o in appended(order, self.keys)]
-            new += [o for order in followed[:2] for o in grown(order, self.keys) if o not in new]
-            followed = _different(self.screen.measure(self.within(GROWTH_SHARE, new), self.until(GROWTH)), width)
+            new = _by_promise([appended(order, partners) for order in followed])
+            new += [o for order in followed[:2] for o in grown(order, partners) if o not in new]
+            followed = _different(self.screen.measure(self.within(share, new), self.until(GROWTH)), width)
             if not followed or self.screen.bytes[followed[0]] > self.screen.bytes[best[0]] * (1 - MIN_STEP):
                 break
-        tails = [with_tail(order, self.columns) for order in [RowOrder(), *self.screen.ranked()[:2]]]
-        self.screen.measure(tails, self.until(GROWTH))
+        tails = [with_tail(order, self.columns) for order in [*self.screen.ranked()[:2], RowOrder()]]
+        self.screen.measure(tails, self.until(TAILS))
 
     def sort_in_blocks(self, sizes: Sequence[int]) -> None:
-        """Each block size on its own: what is good inside a block differs from what is good over the whole table."""
+        """Each block size on its own: what is good inside a block differs from what is good over the whole table.
+
+        The largest first, since row groups then hold what they hold in arrival order; a size that begins far behind
+        the others is left.
+        """
         best = [order for order in self.screen.ranked() if order.block_rows is None][:3]
-        for number, size in enumerate(sizes, 1):
-            share = GROWTH_SHARE + (1 - GROWTH_SHARE) * number / len(sizes)
-            starts = [RowOrder((name,)) for name in self.keys[: BLOCK_KEYS // 2]] + best
+        starts = best[:1] + [RowOrder((name,)) for name in self.keys[: BLOCK_KEYS // 2]] + best[1:]
+        begun = float("inf")
+        for number, size in enumerate(sorted(sizes, reverse=True), 1):
+            share = GROWTH_SHARES[-1] + (1 - GROWTH_SHARES[-1]) * number / len(sizes)
             inside = self.screen.measure([replace(order, block_rows=size) for order in starts], self.until(BLOCKS))
-            for _ in range(BLOCK_DEPTH if inside else 0):
+            begun = min([begun, *(self.screen.bytes[order] for order in inside[:1])])
+            near = inside and self.screen.bytes[inside[0]] <= FAR_BEHIND * begun
+            for _ in range(BLOCK_DEPTH if near else 0):
                 state = inside[0]
                 new = [*appended(state, self.keys[:BLOCK_KEYS]), *_in_front(state, self.keys[:BLOCK_KEYS])]
                 inside = self.screen.measure(self.within(share, new), self.until(BLOCKS))
@@ -151,30 +162,32 @@ class _Search:
         late = self.until(PROMOTION)
         if not late():
             middle = self.pool(self.rows.trial)
-            middle.measure([*self._best(self.screen, PROMISING), *asked], late)
+            middle.measure([*self._best(self.screen, PROMISING, FAR_BEHIND), *asked], late)
         middle = self.pools.get(self.rows.trial, self.screen)
         if not self.until(VERIFICATION)():
             last = self.pool(self.rows.verify)
-            last.measure([*self._best(middle, VERIFIED), *asked], self.until(VERIFICATION))
+            last.measure([*self._best(middle, VERIFIED, BEHIND), *asked], self.until(VERIFICATION))
             self.polish(last)
         return self.result()
 
-    def _best(self, pool: Pool, count: int) -> list[RowOrder]:
-        """The cheapest, and the cheapest of each block size unless that is far behind."""
+    def _best(self, pool: Pool, count: int, behind: float) -> list[RowOrder]:
+        """The cheapest, and the cheapest of each block size, none that is so far behind."""
         ranked = pool.ranked()
-        near = [order for order in ranked if pool.bytes[order] <= pool.bytes[ranked[0]] * FAR_BEHIND]
+        near = [order for order in ranked if pool.bytes[order] <= pool.bytes[ranked[0]] * behind]
         first = {order.block_rows: order for order in reversed(near)}
-        return list(dict.fromkeys([*ranked[:count], *(order for order in near if order in first.values())]))
+        return list(dict.fromkeys([*near[:count], *(order for order in near if order in first.values())]))
 
     def polish(self, verified: Pool) -> None:
-        """Move columns of the best verified order as long as one move in a round makes it smaller."""
-        if not verified.bytes or self._out_of_time(POLISH):
+        """Move columns of the best verified order as long as one move in a round makes it smaller, on few rows.
+
+        What comes of it is verified if more rows agree.
+        """
+        if not verified.bytes or verified.measured(verified.ranked()[0]).ratio > WORTH_POLISH:
             return
-        pool = self.pool(self.rows.trial)
-        best = next(iter(pool.measure(verified.ranked()[:1], self.until(POLISH))), None)
-        allowed = POLISH_ROWS // max(1, self.rows.trial)
+        pool, start = self.screen, verified.ranked()[0]
+        best = next(iter(pool.measure([start], self.until(POLISH))), None)
+        allowed = POLISH_ROWS // max(1, self.rows.screen)
         left = max(POLISH_TRIALS, min(allowed, round(POLISH_SHARE * self._most)))
-        start = best
         while best is not None and left > 0 and not self._out_of_time(POLISH):
             new = polished(best, self.trials.column_bytes(best, pool.rows), self.columns)
             better = None
@@ -189,7 +202,8 @@ class _Search:
                 break
             best = better
         if best is not None and best != start:
-            verified.measure([best], self.until(VERIFICATION))
+            compared = self.pool(self.rows.trial).measure([start, best], self.until(VERIFICATION))
+            verified.measure(compared[:1], self.until(VERIFICATION))
 
     def result(self) -> SearchResult:
         ranked: dict[RowOrder, MeasuredOrder] = {}
@@ -210,6 +224,18 @@ def _different(ranked: Sequence[RowOrder], count: int) -> list[RowOrder]:
         first.setdefault(order.columns[0], order)
     chosen = list(first.values())[:count]
     return chosen + [order for order in ranked if order not in chosen][: count - len(chosen)]
+
+
+def _partners(cheapest: Sequence[str], ascending: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """The keys in the order in which they are tried behind another: cheap ones and those of low cardinality in turn."""
+    in_turn = dict.fromkeys(name for pair in zip_longest(cheapest, ascending) for name in pair)
+    return [name for name in in_turn if name in keys]
+
+
+def _by_promise(grown_from: Sequence[Sequence[RowOrder]]) -> list[RowOrder]:
+    """Orders by the ranks of what they grew from and of what was added, summed: one that is cut short is wide."""
+    ranked = [(2 * start + place, order) for start, grew in enumerate(grown_from) for place, order in enumerate(grew)]
+    return list(dict.fromkeys(order for _, order in sorted(ranked, key=lambda pair: pair[0])))
 
 
 def _in_front(order: RowOrder, columns: Iterable[str]) -> list[RowOrder]:

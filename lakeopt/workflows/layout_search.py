@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from lakeopt.analysis.rank_codes import Unsigned
-from lakeopt.analysis.trial import Trial, window_rows
+from lakeopt.analysis.trial import MIN_WINDOW, WINDOWS, Trial, window_rows
 from lakeopt.layout.search import MOST_SCREENED, SearchResult, TrialRows, search
 from lakeopt.layout.shortlist import MAX_KEYS, shortlist
 from lakeopt.model.row_order import ARRIVAL, RowOrder
@@ -29,8 +29,8 @@ _PASSED_ROWS, _FEWEST = 900_000_000, 100
 _ENCODED_COLUMNS, _FEWEST_WIDE = 40_000, 20
 #: Share of the time after which no more columns are ranked.
 _RANKING = 0.25
-#: Trials that have to fit in the time allowed.
-_TRIALS = 120
+#: Trials that have to fit in the time allowed, and those on a row group, which have this share of the time.
+_TRIALS, _LARGE_TRIALS, _LARGE_SHARE = 120, 6, 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,13 @@ class LayoutSearch:
         spent = self._clock() - before
         left = max(0.0, self._budget - (self._clock() - self._started))
         fits = left / max(1e-6, spent) / _TRIALS
-        if fits < 1:
-            screen = max(1, int(self.rows.screen * max(fits, 0.25)))
-            self.rows = TrialRows(screen, min(self.rows.trial, 2 * screen), self.rows.verify)
+        rows = self.rows
+        # Smaller windows would tear groups apart.
+        screen = min(rows.screen, max(int(rows.screen * fits), WINDOWS * MIN_WINDOW))
+        compare = min(rows.trial, max(2 * screen, int(rows.trial * fits)))
+        large = spent * rows.verify / max(1, rows.screen) * _LARGE_TRIALS
+        verify = int(rows.verify * min(1.0, _LARGE_SHARE * left / max(1e-6, large)))
+        self.rows = TrialRows(screen, compare, max(verify, compare))
 
     def tuned(self, order: RowOrder) -> Tuned:
         """The smallest encodings of an order, found on a whole row group where time allows."""

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeopt.analysis.rank_codes import RankCodes, comparable, is_sortable, rank_codes, sorted_rows
+from lakeopt.analysis.rank_codes import RankCodes, is_sortable, rank_codes, sorted_rows
+from lakeopt.keys.comparable import comparable_column
 
 VALUES = {
     "boolean": (pa.bool_(), st.booleans()),
@@ -112,4 +113,4 @@ def test_nested_types_cannot_be_keys(kind: pa.DataType) -> None:
 
 def test_half_floats_and_slices() -> None:
     column = pa.chunked_array([pa.array([1.5, None, -0.0], pa.float32()).slice(1)])
-    assert comparable(column).to_pylist() == [None, -1]
+    assert comparable_column(column).to_pylist() == [None, -1]
