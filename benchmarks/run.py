@@ -34,7 +34,7 @@ Job = tuple[str, list[str], str]
 #: Cells by name: data set, scale, jobs. The last has more than four times as many bytes in memory as its limit.
 CELLS: dict[str, tuple[ModuleType, float, list[Job]]] = {
     "lineitem": (lineitem, 3, [BIN_PACK, SORT, SORT_SMALL]),
-    "events": (events, 1, [BIN_PACK, SORT, SORT_SMALL]),
+    "events": (events, 0.5, [BIN_PACK, SORT, SORT_SMALL]),
     "lineitem-spill": (lineitem, 8, [SORT_SMALL]),
 }
 

@@ -180,15 +180,28 @@ def quick(result: Result) -> str:
 def searched(result: Result) -> str:
     """Whole tables in one file (``benchmarks.search``): bytes written against the best known before."""
     names = list(dict.fromkeys(cell["table"] for cell in result["cells"]))
-    lines = [f"| one file, zstd {result['cells'][0]['level']} | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-    known = [f"{BEST_KNOWN[name]:.3f}" if name in BEST_KNOWN else "–" for name in names]
-    lines.append(f"| best known before, every encoding | {' | '.join(known)} |")
+
+    def row(title: str, values: Mapping[str, float]) -> str:
+        shown = [f"{values[name]:.3f}" if name in values else "–" for name in names]
+        return f"| {title} | {' | '.join(shown)} |"
+
+    level = result["cells"][0]["level"]
+    lines = [f"| one file, zstd {level} | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    lines.append(row("best known before, every encoding", BEST_KNOWN))
     for encodings, title in (("all", "every encoding"), ("compatible", "encodings of the default matrix")):
-        found = {c["table"]: c for c in result["cells"] if c["encodings"] == encodings}
-        for figure, words in (("written_ratio", ""), ("predicted_over_written", ", predicted / written")):
-            shown = [f"{found[name][figure]:.3f}" if name in found else "–" for name in names]
-            lines.append(f"| lakeopt, {title}{words} | {' | '.join(shown)} |")
-    return "\n".join(lines)
+        found = {cell["table"]: cell for cell in result["cells"] if cell["encodings"] == encodings}
+        written = {name: cell["written_ratio"] for name, cell in found.items()}
+        lines.append(row(f"lakeopt, {title}", written))
+        if encodings == "all":
+            over = {name: written[name] / BEST_KNOWN[name] for name in written if name in BEST_KNOWN}
+            lines.append(row("… to the best known", over))
+        lines.append(
+            row("… predicted / written", {name: cell["predicted_over_written"] for name, cell in found.items()})
+        )
+        lines.append(row("… search, CPU seconds", {name: cell["search_cpu_seconds"] for name, cell in found.items()}))
+    machine, note = result["machine"], result["settings"].get("note")
+    about = [f"{machine['cores']} cores of {machine['cpu']}", result["date"][:10], *([note] if note else [])]
+    return "\n".join(["; ".join(about) + ".", "", *lines])
 
 
 #: The smallest that a search of another kind found with every encoding, in hours: `search` is held against it.
