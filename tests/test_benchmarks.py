@@ -180,7 +180,6 @@ def made(sizes: dict[str, int | None], *, unavailable: str | None = None) -> dic
             "bytes": size,
             "files": 1,
             "order": "sort: c",
-            "predicted_bytes": None,
             "search_seconds": 3.0,
             "rewrite_seconds": 3.0,
             "wall_seconds": 6.0,
