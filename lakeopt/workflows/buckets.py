@@ -27,9 +27,8 @@ def buckets(
 ) -> BucketTable:
     """Divide a table's rows into buckets by a skewed column, without changing anything.
 
-    ``by`` is the second key that divides the rows of a heavy value; where none is named, one is chosen of those columns
-    that engines compare alike. ``counts`` is ``exact`` (default), ``sample``, ``previous`` (the partition that was
-    written last) or the path of a file.
+    ``by`` is the second key that divides the rows of a heavy value; one that engines compare alike is chosen where none
+    is named. ``counts`` is ``exact`` (default), ``sample``, ``previous`` (the last partition) or the path of a file.
 
     :raises UnknownName: no such table or column.
     :raises Refused: engines do not agree on how a column's type compares.
@@ -51,8 +50,7 @@ def buckets(
     cutting = Cutting(None, target_file_bytes or opened.target_file_bytes(), buckets, counts, queries)
     request = cutting.request(opened, base, memory_bytes, settings)
     asked = Layout(PV_BUCKETS, tuple(SortField(name) for name in names))
-    alike = [name for name, kind in opened.field_types.items() if compares_alike(kind)]
-    found = plan_buckets(asked, None, request, for_others=True, second_keys=alike)
+    found = plan_buckets(asked, None, request, for_others=True, second_keys=_comparable(opened))
     layout, texts, total = found.layout, list(found.layout.cuts.values()), sum(found.weights) or 1.0
     names = [field.name for field in layout.columns]
     starts = [(None, None), *zip(texts[0], texts[1] if len(texts) > 1 else [None] * len(texts[0]), strict=True)]
@@ -75,6 +73,10 @@ def buckets(
         spark_sql=_sql("spark", opened, layout),
         hive_sql=_sql("hive", opened, layout),
     )
+
+
+def _comparable(table: Table) -> list[str]:
+    return [name for name, kind in table.field_types.items() if compares_alike(kind)]
 
 
 def _sql(dialect: Dialect, table: Table, layout: Layout) -> str:
