@@ -11,6 +11,7 @@ value in two, is counted in rows.
 from __future__ import annotations
 
 import argparse
+import datetime
 import itertools
 import json
 import os
@@ -132,7 +133,8 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         found = measured(asked.dir or Path(scratch), asked.scale, asked.files, asked.buckets)
-    value = {"benchmark": "pv-buckets", "machine": machine(), "versions": versions(), **found}
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    value = {"benchmark": "pv-buckets", "date": now, "machine": machine(), "versions": versions(), **found}
     path = result_path(f"pv-buckets-{found['rows']}")
     path.write_text(json.dumps(value, indent=2) + "\n")
     print(json.dumps(found, indent=2))
