@@ -30,10 +30,8 @@ def require_valid(result: dict[str, Any]) -> None:
     """
     import jsonschema
 
-    try:
-        jsonschema.validate(result, SCHEMA)
-    except jsonschema.ValidationError as error:
-        raise ValueError(f"{error.json_path}: {error.message[:200]}") from error
+    for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(result):
+        raise ValueError(f"{error.json_path}: {error.message[:200]}")
     seen = set()
     for number, cell in enumerate(result["cells"]):
         place = f"$.cells[{number}]"
