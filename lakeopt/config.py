@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -19,12 +20,25 @@ class Settings:
     """What a user may set once: ``state_dir`` (location of journal, marks and leases), defaults of options.
 
     ``memory`` is a size as text; it and ``threads`` are None where the machine decides (half its memory, all cores).
+    Prices say what a rewrite that lakeopt chose itself has to gain: a GB stored for a month, a machine for an hour, in
+    one currency; data is kept for ``keep_days`` and read ``reads_per_day`` times a day.
     """
 
     state_dir: str | None = None
     memory: str | None = None
     threads: int | None = None
     catalog: str | None = None
+    storage_price: float = 0.023
+    compute_price: float = 0.10
+    keep_days: float = 365.0
+    reads_per_day: float = 1.0
+
+
+#: Settings that are numbers, and what each of them is.
+_NUMBERS: Mapping[str, type] = {
+    "threads": int,
+    **dict.fromkeys(("storage_price", "compute_price", "keep_days", "reads_per_day"), float),
+}
 
 
 def load_settings(start: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -36,14 +50,17 @@ def load_settings(start: Path | None = None, environment: Mapping[str, str] | No
     environment = os.environ if environment is None else environment
     named = environment.get("LAKEOPT_CONFIG")
     path = Path(named) if named else (start or Path.cwd()) / "lakeopt.toml"
-    values: dict[str, str | int] = _read(path) if named or path.exists() else {}
+    values: dict[str, str | int | float] = _read(path) if named or path.exists() else {}
     for key in Settings.__dataclass_fields__:
         if (text := environment.get(f"LAKEOPT_{key.upper()}")) is not None:
-            values[key] = _number(key, text) if key == "threads" else text
+            values[key] = _number(key, text) if key in _NUMBERS else text
+    for key in _NUMBERS.keys() & values.keys():
+        if not 0 <= float(values[key]) < math.inf:
+            raise ConfigurationError(f"{key} cannot be {values[key]}", hint="see 'Configuration' in the README")
     return Settings(**values)  # type: ignore[arg-type]
 
 
-def _read(path: Path) -> dict[str, str | int]:
+def _read(path: Path) -> dict[str, str | int | float]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -51,14 +68,15 @@ def _read(path: Path) -> dict[str, str | int]:
     for key, value in data.items():
         if key not in Settings.__dataclass_fields__:
             raise UnknownName(f"setting in {path}", key, Settings.__dataclass_fields__)
-        wanted = int if key == "threads" else str
-        if not isinstance(value, wanted) or isinstance(value, bool):
+        wanted = _NUMBERS.get(key, str)
+        if not isinstance(value, (int, float) if wanted is float else wanted) or isinstance(value, bool):
             raise ConfigurationError(f"{path}: {key} must be {wanted.__name__}, not {type(value).__name__}")
     return data
 
 
-def _number(key: str, text: str) -> int:
+def _number(key: str, text: str) -> float:
     try:
-        return int(text)
+        return _NUMBERS[key](text)  # type: ignore[no-any-return]
     except ValueError:
-        raise ConfigurationError(f"LAKEOPT_{key.upper()} must be a whole number, not {text!r}") from None
+        kind = "whole number" if _NUMBERS[key] is int else "number"
+        raise ConfigurationError(f"LAKEOPT_{key.upper()} must be a {kind}, not {text!r}") from None

@@ -45,7 +45,7 @@ def test_a_plan_with_blocks_is_applied_and_a_second_run_finds_nothing(lake: Lake
     base = opened.snapshot_id()
     assert base is not None
     again, skipped = group_files(opened, base, None, layout, STRATEGY, plan.target_file_bytes)
-    assert (again, [group.reason for group in skipped]) == ((), ["already in this order, in files of the right size"])
+    assert (again, [group.reason for group in skipped]) == ((), ["already in this order, at most 4 files at a key"])
     others = [Layout("sort", layout.columns), dataclasses.replace(layout, block_rows=250)]
     for other in others:
         assert group_files(opened, base, None, other, STRATEGY, plan.target_file_bytes)[0]

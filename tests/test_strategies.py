@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakeopt import registry
 from lakeopt.errors import UsageError
-from lakeopt.layout.file_groups import bins, is_well_sized
+from lakeopt.layout.file_groups import bins
 from lakeopt.layout.strategies.base import PartitionState, Strategy
 from lakeopt.model.plan import SortField
 
@@ -28,12 +28,16 @@ def file_list(sizes: list[int], snapshots: list[int], deletes: list[list[str]]) 
 
 def state(
     sizes: list[int],
-    excess: list[int] | None = None,
+    ranges: list[tuple[int, int] | None] | None = None,
     in_order: list[bool] | None = None,
     deletes: list[list[str]] | None = None,
+    snapshots: list[int] | None = None,
 ) -> PartitionState:
-    files = file_list(sizes, [1] * len(sizes), deletes or [[]] * len(sizes))
-    return PartitionState(0, "{}", files, excess or [0] * len(sizes), in_order or [True] * len(sizes))
+    """Files side by side, in order, unless something else is said."""
+    count = len(sizes)
+    files = file_list(sizes, snapshots or [1] * count, deletes or [[]] * count)
+    beside: list[tuple[int, int] | None] = [(10 * n, 10 * n + 10) for n in range(count)]
+    return PartitionState(0, "{}", files, ranges or beside, in_order or [True] * count)
 
 
 def strategy(name: str) -> Strategy:
@@ -74,13 +78,21 @@ def test_sort_rewrites_what_is_not_in_order() -> None:
     sort = strategy("sort")
     sizes = [1000, 990, 400]
     assert not sort.choose(state(sizes), target_file_bytes=TARGET, max_group_bytes=1).groups
-    for disorder in (
-        state(sizes, excess=[0, 1, 1]),
-        state(sizes, in_order=[True, False, True]),
-        state([100] * 20),
-    ):
-        groups = sort.choose(disorder, target_file_bytes=TARGET, max_group_bytes=1).groups
-        assert groups == (tuple(range(disorder.files.num_rows)),)
+    unsorted = state(sizes, ranges=[(0, 9)] * 3, in_order=[False] * 3)  # files of a healthy size, too
+    assert sort.choose(unsorted, target_file_bytes=TARGET, max_group_bytes=1).groups == ((0, 1, 2),)
+    one = state(sizes, in_order=[True, False, True])
+    assert sort.choose(one, target_file_bytes=TARGET, max_group_bytes=1).groups == ((1,),)
+    small = state([100] * 20)
+    assert sort.choose(small, target_file_bytes=TARGET, max_group_bytes=1).groups == (tuple(range(20)),)
+
+
+def test_sort_merges_where_more_files_meet_than_may() -> None:
+    deep = state([1000] * 6, ranges=[(0, 9)] * 5 + [(20, 30)])
+    for depth, groups in {5: (), 4: ((0, 1, 2, 3, 4),), 1: ((0, 1, 2, 3, 4),)}.items():
+        choice = strategy("sort").choose(deep, target_file_bytes=TARGET, max_group_bytes=1, max_depth=depth)
+        assert choice.groups == groups
+    two = state([1000] * 2, ranges=[(0, 9), (5, 12)])
+    assert strategy("pv-buckets").choose(two, target_file_bytes=TARGET, max_group_bytes=1).groups == ((0, 1),)
 
 
 @pytest.mark.parametrize("name", registry.names(registry.STRATEGIES))
@@ -94,35 +106,24 @@ def test_every_file_under_deletes_is_rewritten(name: str, data: st.DataObject) -
     assert rewritten >= {row for row, paths in enumerate(deletes) if paths}
 
 
-@given(
-    count=st.integers(1, 40),
-    under=st.sets(st.integers(0, 39), max_size=10),
-    left=st.floats(0, 1),
-    parts=st.integers(0, 2),
-)
-def test_few_files_under_deletes_are_sorted_alone_and_a_second_run_finds_nothing(
-    count: int, under: set[int], left: float, parts: int
+@settings(deadline=None)
+@given(count=st.integers(1, 40), under=st.sets(st.integers(0, 39), max_size=10), left=st.floats(0, 1))
+def test_files_under_deletes_are_sorted_alone_where_they_are_few_and_a_second_run_finds_nothing(
+    count: int, under: set[int], left: float
 ) -> None:
-    """Whatever the deletes leave of a file, and in how many files it comes back: 0, 1 or 2."""
+    """Whatever the deletes leave of a file."""
     deletes = [["d"] if row in under else [] for row in range(count)]
     sizes = [990] * count
     choice = strategy("sort").choose(state(sizes, deletes=deletes), target_file_bytes=TARGET, max_group_bytes=5000)
-    if not under & set(range(count)):
-        assert choice.groups == ()
-    elif choice.groups == (tuple(range(count)),):
-        assert count < 15 or len(under) * 8 > count
-    else:
-        assert choice.groups == tuple((row,) for row in sorted(under) if row < count)
-        kept = [990 for row in range(count) if row not in under]
-        after = state(kept + [round(990 * left / max(parts, 1))] * parts * len(choice.groups))
-        again = strategy("sort").choose(after, target_file_bytes=TARGET, max_group_bytes=5000)
+    rows = sorted(under & set(range(count)))
+    if len(rows) <= 4:
+        assert choice.groups == tuple((row,) for row in rows)
+    for group in choice.groups:
+        if len(group) == 1:
+            sizes[group[0]] = round(990 * left)
+    if all(len(group) == 1 for group in choice.groups):
+        again = strategy("sort").choose(state(sizes), target_file_bytes=TARGET, max_group_bytes=5000)
         assert again.groups == ()
-
-
-def test_files_under_deletes_are_sorted_with_all_where_bounds_do_not_tell_the_order() -> None:
-    one = state([990] * 20, deletes=[["d"]] + [[]] * 19, excess=[0] * 19 + [-1])
-    choice = strategy("sort").choose(one, target_file_bytes=TARGET, max_group_bytes=5000)
-    assert choice.groups == (tuple(range(20)),)
 
 
 def test_bin_pack_leaves_large_files_without_deletes_alone() -> None:
@@ -131,13 +132,16 @@ def test_bin_pack_leaves_large_files_without_deletes_alone() -> None:
     assert choice.groups == ((1, 2),)
 
 
-def test_unknown_ranges_count_as_ordered_only_within_one_snapshot() -> None:
+def test_where_bounds_do_not_tell_the_order_files_of_one_snapshot_are_a_run() -> None:
     sort = strategy("sort")
-    one = state([1000, 1000], excess=[-1, -1])
+    unknown: list[tuple[int, int] | None] = [None] * 10
+    sizes = [1000] * 10
+    one = state(sizes, ranges=unknown)
     assert not sort.choose(one, target_file_bytes=TARGET, max_group_bytes=1).groups
-    files = file_list([1000, 1000], [1, 2], [[], []])
-    two = PartitionState(0, "{}", files, [-1, -1], [True, True])
-    assert sort.choose(two, target_file_bytes=TARGET, max_group_bytes=1).groups
+    five = state(sizes, ranges=unknown, snapshots=[1] * 6 + [2, 3, 4, 5])
+    assert sort.choose(five, target_file_bytes=TARGET, max_group_bytes=1).groups == ((6, 7, 8, 9),)
+    deleted = state(sizes, ranges=unknown, snapshots=[1] * 8 + [2] * 2, deletes=[["d"], *[[]] * 9])
+    assert sort.choose(deleted, target_file_bytes=TARGET, max_group_bytes=1).groups == (tuple(range(8)),)
 
 
 def test_layouts_refuse_what_makes_no_sense() -> None:
@@ -154,8 +158,3 @@ def test_bins_keep_order_and_bound(sizes: list[int], limit: int) -> None:
     runs = list(bins(sizes, limit))
     assert [position for run in runs for position in run] == list(range(len(sizes)))
     assert all(len(run) == 1 or sum(sizes[p] for p in run) <= limit for run in runs)
-
-
-@given(st.integers(1, 40), st.integers(1, TARGET))
-def test_what_a_rewrite_writes_is_well_sized(full: int, last: int) -> None:
-    assert is_well_sized([TARGET] * full + [last], TARGET)

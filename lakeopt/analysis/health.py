@@ -41,7 +41,7 @@ def table_profile(table: Table, *, snapshot_id: int | None, now: datetime, all_f
     metrics = FileMetrics(files)
     reader = _footer_reader(table, files.num_rows, all_footers)
     key = usable_key(table)
-    overlap = _key_overlap(table, files, metrics, key, reader)
+    overlap, depth = _key_overlap(table, files, metrics, key, reader)
     _read_sample(files, reader, None if all_footers else FOOTER_LIMIT)
     columns = _column_overlaps(table, files, metrics, reader)
     state = TableState(
@@ -60,6 +60,7 @@ def table_profile(table: Table, *, snapshot_id: int | None, now: datetime, all_f
         partition=partition_groups(files),
         metrics=metrics,
         key_overlap=overlap,
+        key_depth=depth,
         footers=reader.facts,
         unreadable=reader.failed,
         snapshots=table.view("snapshots"),
@@ -117,13 +118,14 @@ def _footer_reader(table: Table, file_count: int, all_footers: bool) -> FooterRe
 
 def _key_overlap(
     table: Table, files: pa.Table, metrics: FileMetrics, key: Sequence[SortField], reader: FooterReader
-) -> ColumnOverlap | None:
+) -> tuple[ColumnOverlap | None, int]:
+    """Overlap on the whole sort key, and the most files at one key."""
     if not key:
-        return None
+        return None, 0
     depths = key_depths(
         files, key, table.schema, table.field_types, footers=reader, properties=table.properties, metrics=metrics
     )
-    return depths.summary(format_sort_fields(key))
+    return depths.summary(format_sort_fields(key)), depths.deepest(files)
 
 
 def _read_sample(files: pa.Table, reader: FooterReader, limit: int | None) -> None:

@@ -38,11 +38,36 @@ Mask = npt.NDArray[np.bool_]
 class KeyDepths:
     """Per file, in the order of the file list: depth and excess depth, -1 where the file's range is not known.
 
-    Files of unknown range are not counted among the neighbours of the others.
+    Files of unknown range are not counted among the neighbours of the others. ``low`` and ``high`` are numbers that
+    compare within a partition as the ends of whole keys do: two files overlap by more than a shared end point iff
+    each of them has its ``low`` below the other's ``high``. They say nothing where the range is not known.
     """
 
     depth: Ints
     excess: Ints
+    low: Ints
+    high: Ints
+
+    def ranges(self) -> list[tuple[int, int] | None]:
+        """``low`` and ``high`` of each file, None where its range is not known."""
+        pairs = zip(self.low.tolist(), self.high.tolist(), self.excess.tolist(), strict=True)
+        return [(low, high) if excess >= 0 else None for low, high, excess in pairs]
+
+    def deepest(self, files: pa.Table) -> int:
+        """Most files that meet at one key of a partition, of those whose range is known.
+
+        Files of one single value lie side by side: they count as one.
+        """
+        known = self.excess >= 0
+        group, low, high = partition_groups(files)[known], self.low[known], self.high[known]
+        begin, end = np.where(low == high, 2 * low, 2 * low + 1), np.where(low == high, 2 * high, 2 * high - 1)
+        first = np.unique(np.stack([group, low, high], axis=1), axis=0, return_index=True)[1]
+        once = low != high
+        once[first] = True
+        stretch = 2 * group * (int(high.max(initial=0)) + 2)
+        begins, ends = np.sort((stretch + begin)[once]), np.sort((stretch + end)[once])
+        depth = np.searchsorted(begins, begins, "right") - np.searchsorted(ends, begins)
+        return int(depth.max(initial=0))
 
     def summary(self, column: str) -> ColumnOverlap:
         """The figures of all files as one value."""
@@ -86,6 +111,9 @@ def key_depths(
     paths = pc.if_else(parquet, files["file_path"], pa.scalar(None, pa.string()))
     depth, excess = np.full(files.num_rows, -1, np.int64), np.zeros(files.num_rows, np.int64)
     members, group = np.arange(files.num_rows), partition_groups(files)
+    lows: list[Ints] = []
+    highs: list[Ints] = []
+    point = np.ones(files.num_rows, np.bool_)
     for level, part in enumerate(key):
         field_id, kind = int(schema.field(part.name).metadata[FIELD_ID]), field_types[part.name]
         width = truncation_width(properties or {}, part.name)
@@ -93,6 +121,7 @@ def key_depths(
         bounds = metrics.column(field_id, kind, required=required, width=width).take(members)
         ranges, counts = _resolved(bounds, part, group, paths.take(pa.array(members)), field_id, footers)
         met = members[ranges.known]
+        _add_ends(lows, highs, point, met, ranges.select(ranges.known))
         depth[met] = counts.depth if level == 0 else depth[met] - _sizes(group)[ranges.known] + counts.depth
         excess[met] += np.where(counts.uncertain, 0, counts.excess)
         lost = np.ones(len(members), np.bool_)
@@ -103,7 +132,29 @@ def key_depths(
         if len(members) == 0:
             break
         group = _ids(group[ranges.known][shared], ranges.lo_min[ranges.known][shared])
-    return KeyDepths(depth, excess)
+    return KeyDepths(depth, excess, *_numbered(lows, highs, files.num_rows))
+
+
+def _add_ends(lows: list[Ints], highs: list[Ints], point: Mask, met: Ints, ranges: Ranges) -> None:
+    """Add the ends of some files on the next key column; ``point`` says which files are single values so far.
+
+    A range on an earlier column begins behind every file that is the single value of its low end, and ends before
+    every file that is that of its high end.
+    """
+    low, high = np.where(point, 0, np.iinfo(np.int64).max), np.where(point, 0, -1)
+    low[met], high[met] = ranges.lo_min, ranges.hi_max
+    point[met] = ranges.lo_min == ranges.hi_max
+    lows.append(low)
+    highs.append(high)
+
+
+def _numbered(lows: list[Ints], highs: list[Ints], count: int) -> tuple[Ints, Ints]:
+    """Dense numbers of the ends of whole keys, which compare as these do."""
+    if not lows or not count:
+        return np.zeros(count, np.int64), np.zeros(count, np.int64)
+    ends = np.concatenate([np.stack(lows, axis=1), np.stack(highs, axis=1)])
+    numbers = np.unique(ends, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return numbers[:count], numbers[count:]
 
 
 def field_ids(schema: pa.Schema, field_types: Mapping[str, str], columns: Sequence[str]) -> dict[int, str]:

@@ -13,6 +13,7 @@ from lakeopt.cli.maintenance_commands import carried_out
 from lakeopt.cli.options import (
     Acting,
     Buckets,
+    Choosing,
     CompatibleWith,
     Counts,
     Goal,
@@ -23,9 +24,7 @@ from lakeopt.cli.options import (
     Queries,
     SetDefaultSortOrder,
     Table,
-    TimeBudget,
     ToCurrentSpec,
-    duration,
     names,
     size,
     sort_key,
@@ -36,7 +35,14 @@ from lakeopt.model.plan import RewritePlan, Verify
 from lakeopt.model.serde import to_json
 
 STRATEGIES = "|".join(["auto", *registry.names(registry.STRATEGIES)])
-Strategy = Annotated[str, Option(metavar=STRATEGIES, help="How rows are laid out; auto takes what recommend chose.")]
+Strategy = Annotated[
+    str,
+    Option(
+        metavar=STRATEGIES,
+        help="How rows are laid out; auto takes what recommend chose, now or when the table was first rewritten, and "
+        "leaves alone what costs more than it gains.",
+    ),
+]
 TargetFileSize = Annotated[str | None, Option(metavar="SIZE", help="Size of new files  [default: the table's]")]
 SortBy = Annotated[str | None, Option(metavar="COLUMNS", help='Sort key, e.g. origin,"arr delay" desc nulls last.')]
 
@@ -63,7 +69,7 @@ def rewrite(
     set_default_sort_order: SetDefaultSortOrder = False,
     partial_progress: PartialProgress = False,
     to_current_spec: ToCurrentSpec = False,
-    time_budget: TimeBudget = None,
+    choosing: Choosing,
     buckets: Buckets = None,
     counts: Counts = None,
     act: Acting,
@@ -96,7 +102,7 @@ def rewrite(
             set_default_sort_order=set_default_sort_order,
             partial_progress=partial_progress,
             to_current_spec=to_current_spec,
-            time_budget=duration(time_budget),
+            **choosing.options,
             buckets=buckets,
             counts=counts,
             memory_bytes=act.memory_bytes,

@@ -118,6 +118,28 @@ class Acting:
         return size(self.memory)
 
 
+@dataclass(frozen=True, slots=True)
+class Choosing:
+    """How a rewrite comes to its layout, and which files it takes for it."""
+
+    max_depth: Annotated[
+        int, Option(min=1, metavar="N", help="Sorted files that may meet at a key before they are merged.")
+    ] = plan.MAX_DEPTH
+    search_again: Annotated[
+        bool, Option("--search-again", help="With auto: measure anew, whatever layout the table remembers.")
+    ] = False
+    time_budget: TimeBudget = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As :func:`lakeopt.plan` takes them."""
+        return {
+            "max_depth": self.max_depth,
+            "search_again": self.search_again,
+            "time_budget": duration(self.time_budget),
+        }
+
+
 def size(text: str | None) -> int | None:
     """Bytes of a size option, None where it is not given."""
     return None if text is None else parse_size(text)

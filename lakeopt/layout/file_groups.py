@@ -15,6 +15,7 @@ SMALL_SHARE = 0.75
 MIN_SMALL_FILES = 5
 
 
+
 def ideal_file_count(total_bytes: int, target_file_bytes: int) -> int:
     """Files of the target size that hold so many bytes.
 
@@ -32,21 +33,6 @@ def is_small(size: int, target_file_bytes: int) -> bool:
 def under_deletes(files: pa.Table) -> list[bool]:
     """Whether delete files apply to each data file of a list, so that every reader must apply them on every read."""
     return [bool(paths) for paths in files["delete_files"].to_pylist()]
-
-
-def is_well_sized(sizes: Sequence[int], target_file_bytes: int) -> bool:
-    """Whether no smaller number of files worth a rewrite could hold these.
-
-    One small file (the last of a rewrite) is as good as it gets; a third more files than ideal is tolerated,
-    since files end at row-group boundaries.
-
-    >>> is_well_sized([100, 98, 40], 100), is_well_sized([10, 10, 10], 100), is_well_sized([], 100)
-    (True, False, True)
-    """
-    if len(sizes) <= 1:
-        return True
-    ideal = ideal_file_count(sum(sizes), target_file_bytes)
-    return len(sizes) <= max(ideal + (ideal > 1), math.floor(ideal * 4 / 3))
 
 
 def bins(sizes: Sequence[int], max_bytes: int) -> Iterator[tuple[int, ...]]:

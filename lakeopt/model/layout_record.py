@@ -13,11 +13,18 @@ import re
 from collections.abc import Mapping
 
 from lakeopt.errors import UsageError
-from lakeopt.model.plan import Layout
-from lakeopt.model.serde import from_data, to_data, to_json
+from lakeopt.model.plan import Layout, MeasuredLayout
+from lakeopt.model.serde import from_data, from_json, to_data, to_json
 
-#: Table property with the last layout that has cut points, as JSON: ``digest`` and ``layout``.
+#: Table property with the last layout that has cut points, as JSON: ``digest`` and ``layout``. In the summary of a
+#: snapshot the same key holds the layout that it rewrote to, without cut points.
 LAYOUT_PROPERTY = "lakeopt.layout"
+#: Table property with the layout that was chosen last by measuring, as JSON (:class:`MeasuredLayout`).
+MEASURED_PROPERTY = "lakeopt.measured-layout"
+#: Snapshot summary: bytes and rows of replaced files that did not lie in the layout, in groups of such files alone, and
+#: the bytes that were written for them.
+ARRIVAL_BYTES, ARRIVAL_RECORDS = "lakeopt.arrival-bytes", "lakeopt.arrival-records"
+WRITTEN_BYTES = "lakeopt.written-bytes"
 _SUFFIX = re.compile(r"-layout-([0-9a-f]{16})\.parquet$")
 
 
@@ -73,4 +80,34 @@ def recorded(properties: Mapping[str, str]) -> Layout | None:
 
 def without_cuts(layout: Layout) -> str:
     """A layout as JSON for summaries and footers, which are many: cut points are left to the property."""
-    return to_json(dataclasses.replace(layout, cuts={}, seen=None), indent=None)
+    return to_json(cutless(layout), indent=None)
+
+
+def cutless(layout: Layout) -> Layout:
+    """A layout without its cut points, as it is asked for."""
+    return dataclasses.replace(layout, cuts={}, seen=None)
+
+
+def remembered(properties: Mapping[str, str]) -> MeasuredLayout | None:
+    """The layout that a table remembers as chosen by measuring; None where there is none that can be read."""
+    try:
+        return from_json(MeasuredLayout, properties.get(MEASURED_PROPERTY, "null"))
+    except UsageError:
+        return None
+
+
+def measured_property(
+    measured: MeasuredLayout, held: MeasuredLayout | None, arrival: tuple[int, int], written_bytes: int
+) -> str:
+    """The property's value after a commit that wrote rows of ``arrival`` bytes and records into the layout.
+
+    Commits of the plan that chose it add up.
+    """
+    before = held if held is not None and held.plan_id == measured.plan_id else measured
+    total = dataclasses.replace(
+        measured,
+        arrival_bytes=before.arrival_bytes + arrival[0],
+        arrival_records=before.arrival_records + arrival[1],
+        written_bytes=before.written_bytes + written_bytes,
+    )
+    return to_json(total, indent=None)

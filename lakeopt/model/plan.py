@@ -17,6 +17,9 @@ Goal = Literal["storage", "reads", "balanced"]
 Verify = Literal["auto", "rows", "counts"]
 Method = Literal["copy", "decode"]
 
+#: Sorted files that may meet at one key before they are merged: so many are read for a point, where one would do.
+MAX_DEPTH = 4
+
 
 @dataclass(frozen=True, slots=True)
 class SortField:
@@ -60,6 +63,47 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredLayout:
+    """What was measured when a layout was chosen, and what it made of the rows of that plan.
+
+    ``bytes_ratio`` is what was foretold, to arrival order; ``read_ratio`` the bytes that reads take, in the same way
+    (without queries a read takes all). ``record_count`` and ``measured_at`` are of the table then, ``queries`` is a
+    digest of the file that it was judged by. ``arrival_bytes`` of ``arrival_records`` rows became ``written_bytes``.
+    The layout is without its cut points.
+    """
+
+    plan_id: str
+    measured_at: str
+    goal: Goal
+    layout: Layout
+    writer: Mapping[str, str]
+    bytes_ratio: float
+    read_ratio: float
+    record_count: int
+    queries: str | None = None
+    arrival_bytes: int = 0
+    arrival_records: int = 0
+    written_bytes: int = 0
+
+    @property
+    def ratio(self) -> float:
+        """Bytes of the rows in this layout relative to those that they arrived in: as written, else as foretold."""
+        return self.written_bytes / self.arrival_bytes if self.arrival_bytes else self.bytes_ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a rewrite costs and gains, in the currency of the configured prices, and what the figures come from."""
+
+    cost: float
+    gain: float
+    seconds: float
+    saved_bytes: int
+    keep_days: float
+    reads_a_day: float
+
+
+@dataclass(frozen=True, slots=True)
 class FileGroup:
     """Data files of one partition (and one partition spec) that are read together and written anew together.
 
@@ -67,7 +111,8 @@ class FileGroup:
     ``from_spec_ids`` names the specs of the files where they are divided anew, into the partitions of ``spec_id``;
     it is empty where they stay in their partition.
     ``method`` says whether row groups are copied byte for byte or rows are decoded and encoded anew, and
-    ``method_reason`` why.
+    ``method_reason`` why. ``arrival_bytes`` are those of files that do not lie in the layout yet. ``across`` is the
+    share of its bytes in files that the queries read only a part of, by their weights; null without queries.
     """
 
     group_id: int
@@ -81,6 +126,8 @@ class FileGroup:
     from_spec_ids: tuple[int, ...] = ()
     method: Method = "decode"
     method_reason: str = ""
+    arrival_bytes: int = 0
+    across: float | None = None
 
     @property
     def source_spec_ids(self) -> tuple[int, ...]:
@@ -90,12 +137,16 @@ class FileGroup:
 
 @dataclass(frozen=True, slots=True)
 class SkippedGroup:
-    """Part of a table that the plan leaves alone, and why. Neither error nor success."""
+    """Part of a table that the plan leaves alone, and why. Neither error nor success.
+
+    ``worth`` has the figures where it would cost more than it gains.
+    """
 
     partition: str
     reason: str
     file_count: int = 0
     bytes: int = 0
+    worth: Worth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +164,8 @@ class RewritePlan(Document):
 
     ``writer`` holds what the data files are written with (:class:`lakeopt.model.scan.WriterOptions` as data);
     with ``partial_progress`` each group is a commit of its own, and a group that fails does not keep the others;
-    ``schema_id`` and ``table_uuid`` are checked when it is applied.
+    ``schema_id`` and ``table_uuid`` are checked when it is applied. ``measured`` says what the layout was chosen by,
+    in this plan or in the one that it names: then the table remembered it, and nothing was searched.
     """
 
     kind: ClassVar[str] = "rewrite_plan"
@@ -135,6 +187,12 @@ class RewritePlan(Document):
     skipped: tuple[SkippedGroup, ...]
     estimate: RewriteEstimate
     partial_progress: bool = False
+    measured: MeasuredLayout | None = None
+
+    @property
+    def is_remembered(self) -> bool:
+        """Whether an earlier plan chose its layout."""
+        return self.measured is not None and self.measured.plan_id != self.plan_id
 
     def require_consistent(self) -> None:
         """Refuse a plan that was edited into nonsense, before anything is written.

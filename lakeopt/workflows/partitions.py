@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lakeopt.layout.strategies.base import PartitionState, Strategy
 from lakeopt.model.layout_record import digest, digest_in, is_in_names
-from lakeopt.model.plan import FileGroup, Layout, PlannedFile, SkippedGroup
+from lakeopt.model.plan import MAX_DEPTH, FileGroup, Layout, PlannedFile, SkippedGroup
 from lakeopt.tables.base import Table
 from lakeopt.workflows.cut_points import bounds_tell_order
 from lakeopt.workflows.moving_files import MovingFiles
@@ -36,6 +36,7 @@ def group_files(
     target: int,
     *,
     to_current_spec: bool = False,
+    max_depth: int = MAX_DEPTH,
 ) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
     """File groups to rewrite and partitions to leave alone, as the strategy chooses, from a snapshot's files.
 
@@ -54,10 +55,11 @@ def group_files(
         files = partition.files
         reason = _unsafe(files) or deletes.unsafe(files)
         if reason is None:
-            choice = strategy.choose(partition, target_file_bytes=target, max_group_bytes=MAX_GROUP_BYTES)
+            choice = strategy.choose(
+                partition, target_file_bytes=target, max_group_bytes=MAX_GROUP_BYTES, max_depth=max_depth
+            )
             groups += [
-                _group(len(groups) + number, partition, files.take(list(rows)), deletes)
-                for number, rows in enumerate(choice.groups)
+                _group(len(groups) + number, partition, rows, deletes) for number, rows in enumerate(choice.groups)
             ]
             reason = choice.reason if not choice.groups else None
         if reason is not None:
@@ -123,7 +125,6 @@ class _DeleteFiles:
 
 def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> Iterator[PartitionState]:
     """The live data files of the base, one partition of one spec at a time, in order of arrival."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -138,7 +139,8 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
     if not files.num_rows:
         return
     order_id = table.sort_order_id(layout.columns) if layout.columns and not layout.cuts else None
-    if layout.columns and bounds_tell_order(layout):
+    ranges: list[tuple[int, int] | None]
+    if layout.columns and layout.block_rows is None and bounds_tell_order(layout):
         depths = key_depths(
             files,
             layout.columns,
@@ -147,15 +149,15 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
             resolve=table.resolve,
             properties=table.properties,
         )
-        excess = depths.excess
+        ranges = depths.ranges()
     else:
-        excess = np.full(files.num_rows, -1 if layout.columns else 0, dtype=np.int64)
-    if layout.block_rows is not None:
-        excess = np.zeros(files.num_rows, dtype=np.int64)  # blocks overlap by their nature
+        ranges = [None] * files.num_rows
     files = files.select([name for name in files.column_names if name not in _METRICS])
     arrival = ("spec_id", "partition", "data_sequence_number", "snapshot_id", "file_path")
     order = pc.sort_indices(files, sort_keys=[(name, "ascending") for name in arrival])
-    files, excess = files.take(order).combine_chunks(), excess[np.asarray(order)]
+    files, ranges = files.take(order).combine_chunks(), [ranges[row] for row in order.to_pylist()]
+    if layout.block_rows is not None:  # blocks overlap by their nature; they lie side by side as they arrived
+        ranges = [(row, row) for row in range(files.num_rows)]
     in_order = _in_order(files, layout, order_id)
     keys = list(zip(files["spec_id"].to_pylist(), files["partition"].to_pylist(), strict=True))
     starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]] + [len(keys)]
@@ -164,7 +166,7 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
             spec_id=keys[start][0],
             partition=keys[start][1],
             files=files.slice(start, end - start),
-            excess_depth=excess[start:end].tolist(),
+            ranges=ranges[start:end],
             in_order=in_order[start:end].tolist(),
         )
 
@@ -195,8 +197,11 @@ def _unsafe(files: pa.Table) -> str | None:
     return None
 
 
-def _group(group_id: int, partition: PartitionState, files: pa.Table, deletes: _DeleteFiles) -> FileGroup:
-    return _group_of(group_id, partition.spec_id, partition.partition, files, deletes)
+def _group(group_id: int, partition: PartitionState, rows: Sequence[int], deletes: _DeleteFiles) -> FileGroup:
+    files = partition.files.take(list(rows))
+    group = _group_of(group_id, partition.spec_id, partition.partition, files, deletes)
+    sizes = zip(rows, files["file_size_in_bytes"].to_pylist(), strict=True)
+    return replace(group, arrival_bytes=sum(size for row, size in sizes if not partition.in_order[row]))
 
 
 def _moved(group_id: int, spec_id: int, files: pa.Table, deletes: _DeleteFiles) -> FileGroup:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lakeopt import registry
 from lakeopt.config import Settings, load_settings
-from lakeopt.errors import Refused, UnknownName, UsageError
+from lakeopt.errors import Refused, UnknownName
 from lakeopt.layout import readers
 from lakeopt.layout.file_groups import ideal_file_count
-from lakeopt.layout.strategies.base import Strategy
 from lakeopt.model.plan import (
+    MAX_DEPTH,
     FileGroup,
     Goal,
     Layout,
     RewriteEstimate,
     RewritePlan,
-    SkippedGroup,
     SortField,
     Verify,
 )
@@ -28,19 +27,10 @@ from lakeopt.model.scan import WriterOptions
 from lakeopt.tables.base import Table
 from lakeopt.tables.refusals import read_only_hint
 from lakeopt.workflows import journal
-from lakeopt.workflows.copying import CopyChoice
+from lakeopt.workflows.chosen_layout import Chosen, chosen_layout, strategy_named
 from lakeopt.workflows.cut_points import Cutting
-from lakeopt.workflows.partitions import group_files, has_older_specs
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """A layout, or the reason why none is worth it, its measured bytes relative to now, and the writer measured."""
-
-    layout: Layout | None
-    reason: str = ""
-    bytes_ratio: float | None = None
-    writer: WriterOptions | None = None
+from lakeopt.workflows.file_choice import FileChoice, Groups
+from lakeopt.workflows.partitions import has_older_specs
 
 
 def plan(
@@ -60,6 +50,8 @@ def plan(
     set_default_sort_order: bool = False,
     partial_progress: bool = False,
     to_current_spec: bool = False,
+    max_depth: int = MAX_DEPTH,
+    search_again: bool = False,
     time_budget: float | None = None,
     buckets: int | None = None,
     counts: str | Path | None = None,
@@ -68,10 +60,13 @@ def plan(
 ) -> RewritePlan:
     """Plan a rewrite of a table's data files into a layout; the base is the branch's head.
 
-    ``strategy`` ``auto`` takes ``sort_by`` where given, else what ``recommend`` chooses, with its encodings, which
-    all of ``compatible_with`` read. ``where`` selects files that may hold matching rows; every row of one is kept.
-    ``to_current_spec`` moves rows of older partition specs to the current one. ``verify`` ``auto`` compares bytes of
-    groups that are copied, rows of those that are decoded. For ``buckets`` and ``counts`` see :mod:`.cut_points`.
+    ``strategy`` ``auto`` takes ``sort_by`` where given, else the layout that the table remembers, else (or to
+    ``search_again``) what ``recommend`` chooses, with its encodings, which all of ``compatible_with`` read; it leaves
+    alone what is not worth its cost by the configured prices. At most ``max_depth`` sorted files meet at a key; groups
+    across the boundaries of the ``queries``' ranges come first. ``where`` selects files that may hold matching rows;
+    every row of one is kept. ``to_current_spec`` moves rows of older partition specs to the current one. ``verify``
+    ``auto`` compares bytes of groups that are copied, rows of those that are decoded. For ``buckets`` and ``counts``
+    see :mod:`.cut_points`.
 
     :raises Refused: the table cannot be written safely (v3, encrypted, a bare metadata file …).
     :raises UnknownName: no such table, branch, strategy, engine or column.
@@ -80,28 +75,32 @@ def plan(
     _require_sound(opened, engine, branch, where)
     wishes: dict[str, Any] = {"goal": goal, "queries": queries, "time_budget": time_budget, "settings": settings}
     wishes |= {"compatible_with": compatible_with, "compression_level": compression_level, "memory": memory_bytes}
-    chosen = _choose(opened, strategy, tuple(sort_by), wishes)
     target = target_file_bytes or opened.target_file_bytes()
     base = opened.snapshot_id(branch)
+    said = _heading(opened, base)
+    chosen = chosen_layout(opened, base, said["plan_id"], strategy, tuple(sort_by), wishes, search_again=search_again)
     if moves := to_current_spec and base is not None and has_older_specs(opened, base, where):
         chosen = _for_moves(opened, chosen)
     cutting = Cutting(where, target, buckets, counts, queries, set_default_sort_order)
     chosen = replace(chosen, layout=cutting.cut(opened, base, chosen.layout, memory_bytes, settings))
     writer = chosen.writer or opened.writer_options(level=compression_level)
-    groups, skipped = _groups(opened, base, where, chosen, target, moves, writer, compression_level is not None)
+    files = FileChoice(where, target, max_depth, moves, queries, compression_level is not None)
+    said |= {"branch": branch, "engine": engine, "verify": verify, "partial_progress": partial_progress}
+    said |= {"target_file_bytes": target, "set_default_sort_order": set_default_sort_order}
+    return _decided(said, chosen, writer, files.groups(opened, base, chosen, writer, settings))
+
+
+def _decided(said: Mapping[str, Any], chosen: Chosen, writer: WriterOptions, decided: Groups) -> RewritePlan:
+    """The plan with what was decided; ``said`` are its other values."""
+    groups, skipped = decided
     return RewritePlan(
-        **_heading(opened, base),
-        branch=branch,
+        **said,
         layout=chosen.layout or Layout("none"),
-        engine=engine,
-        verify=verify,
-        target_file_bytes=target,
-        set_default_sort_order=set_default_sort_order,
         writer=writer.as_mapping(),
         groups=groups,
         skipped=skipped,
-        partial_progress=partial_progress,
-        estimate=_estimate(groups, chosen.bytes_ratio, target),
+        estimate=_estimate(groups, chosen.bytes_ratio, said["target_file_bytes"]),
+        measured=chosen.measured,
     )
 
 
@@ -134,33 +133,13 @@ def _require_sound(table: Table, engine: str, branch: str, where: str | None) ->
         table.files(where=where)
 
 
-def _for_moves(table: Table, chosen: _Chosen) -> _Chosen:
+def _for_moves(table: Table, chosen: Chosen) -> Chosen:
     """A layout for rows that are moved to the current spec, where none was worth it otherwise.
 
     :raises Refused: rows cannot be divided by the spec.
     """
     table.repartition(table.default_spec_id, str)
-    return chosen if chosen.layout is not None else _Chosen(_strategy("bin-pack").layout(()), chosen.reason)
-
-
-def _groups(
-    table: Table,
-    base: int | None,
-    where: str | None,
-    chosen: _Chosen,
-    target: int,
-    moves: bool,
-    writer: WriterOptions,
-    level_asked: bool,
-) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
-    if base is None:
-        return (), (SkippedGroup("all", "the table has no snapshot"),)
-    if chosen.layout is None:
-        return (), (SkippedGroup("all", chosen.reason),)
-    strategy = _strategy(chosen.layout.strategy)
-    groups, skipped = group_files(table, base, where, chosen.layout, strategy, target, to_current_spec=moves)
-    groups, left = CopyChoice(table, chosen.layout, writer, target, level_asked=level_asked).divide(groups)
-    return groups, skipped + left
+    return chosen if chosen.layout is not None else Chosen(strategy_named("bin-pack").layout(()), chosen.reason)
 
 
 def _estimate(groups: tuple[FileGroup, ...], bytes_ratio: float | None, target: int) -> RewriteEstimate:
@@ -176,52 +155,9 @@ def _require(kind: str, what: str, name: str) -> None:
         raise UnknownName(what, name, known)
 
 
-def _choose(
-    table: Table,
-    strategy: str,
-    sort_by: tuple[SortField, ...],
-    wishes: Mapping[str, Any],
-) -> _Chosen:
-    """The layout that was asked for, or the one that measuring recommends; ``wishes`` are of the recommendation."""
-    readers.allowed(wishes["compatible_with"])
-    _check_columns(table, sort_by)
-    if strategy == "auto" and sort_by:
-        strategy = "sort"
-    if strategy != "auto":
-        _require(registry.STRATEGIES, "strategy", strategy)
-        return _Chosen(_strategy(strategy).layout(sort_by))
-    from lakeopt.workflows.recommend import recommend
-
-    advice = recommend(table, **wishes)
-    if advice.chosen is None:
-        return _Chosen(None, advice.reason)
-    best = advice.candidates[advice.chosen]
-    writer = WriterOptions.from_mapping(best.writer)
-    layout = replace(_strategy(best.strategy).layout(best.columns), block_rows=best.block_rows)
-    return _Chosen(layout, advice.reason, best.bytes_ratio, writer)
-
-
-def _strategy(name: str) -> Strategy:
-    strategy: Strategy = registry.load(registry.STRATEGIES, name).STRATEGY
-    return strategy
-
-
 def check_branch(table: Table, branch: str) -> None:
     """Tags and snapshot ids name what can be read, not what can be committed to."""
     refs = table.view("refs").to_pylist()
     branches = ["main", *(ref["name"] for ref in refs if ref["type"] == "branch")]
     if branch not in branches:
         raise UnknownName(f"branch of {table.identifier}", branch, branches)
-
-
-def _check_columns(table: Table, sort_by: tuple[SortField, ...]) -> None:
-    import pyarrow as pa
-
-    for column in sort_by:
-        if column.name not in table.field_types:
-            raise UnknownName("column", column.name, table.field_types)
-        if pa.types.is_nested(table.schema.field(column.name).type):
-            raise UsageError(
-                f"column {column.name!r} of type {table.field_types[column.name]} cannot be sorted",
-                hint="choose columns of primitive types",
-            )

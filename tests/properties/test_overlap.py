@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakeopt.analysis.footer_facts import ColumnRange, FooterFacts
-from lakeopt.analysis.overlap import key_depths
+from lakeopt.analysis.overlap import key_depths, partition_groups
 from lakeopt.model.plan import SortField
 from lakeopt.model.scan import FIELD_ID, files_schema
 
@@ -174,6 +174,10 @@ def test_counts_are_those_of_all_pairs(files: list[Rows], key: list[SortField]) 
     found = key_depths(file_list(files), key, SCHEMA, TYPES, footers=exact_ranges(files))
     assert found.excess.tolist() == neighbours(files, key, exceed)
     assert (found.depth >= np.array(neighbours(files, key, meet)) + 1).all()
+    low, high, group = found.low, found.high, partition_groups(file_list(files))
+    overlap = (low[:, None] < high) & (low < high[:, None]) & (group[:, None] == group)
+    np.fill_diagonal(overlap, False)
+    assert overlap.sum(axis=1).tolist() == found.excess.tolist()
 
 
 @given(files_of_rows, keys.filter(lambda key: all(part.name != "s" for part in key)))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import lakeopt
 from lakeopt.analysis.bounds import FileMetrics
 from lakeopt.analysis.footer_facts import FooterFacts
-from lakeopt.model.plan import SortField
+from lakeopt.model.plan import MAX_DEPTH, SortField
 from lakeopt.model.scan import WriterOptions
 from lakeopt.model.sort_fields import format_sort_fields
 from lakeopt.model.table import ColumnOverlap, Finding
@@ -29,7 +29,8 @@ class TableState:
 
     ``files`` and ``deletes`` are file lists; ``partition`` numbers the partition (and spec) of each data file.
     ``footers`` and ``unreadable`` are keyed by path. ``snapshots`` and ``manifests`` are rows of the views of those
-    names. ``sort_key`` is the order that the files are meant to be in, ``sort_order_id`` the table's id of it.
+    names. ``sort_key`` is the order that the files are meant to be in, ``sort_order_id`` the table's id of it, and
+    ``key_depth`` the most files that meet at one key (0 without one).
     """
 
     identifier: str
@@ -47,6 +48,7 @@ class TableState:
     partition: npt.NDArray[np.int64]
     metrics: FileMetrics
     key_overlap: ColumnOverlap | None
+    key_depth: int
     footers: Mapping[str, FooterFacts]
     unreadable: Mapping[str, str]
     snapshots: pa.Table
@@ -84,7 +86,7 @@ class TableState:
         if not self.sort_key:
             return self.command("recommend")
         overlap = self.key_overlap
-        if self.in_order.all() and overlap is not None and not overlap.max_excess_depth and not overlap.unknown_files:
+        if self.in_order.all() and overlap is not None and self.key_depth <= MAX_DEPTH and not overlap.unknown_files:
             return None
         return self.sort()
 

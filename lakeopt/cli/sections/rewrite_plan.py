@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from lakeopt.cli.figures import NOTHING, count, counted, in_blocks, key, named, size
+from lakeopt.cli.figures import NOTHING, count, counted, decimal, in_blocks, key, named, percent, size
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Section
-from lakeopt.model.plan import RewritePlan
+from lakeopt.model.plan import RewritePlan, SkippedGroup
 
 ROWS = "groups"
 SHOWN = 20
@@ -37,6 +37,7 @@ def sections(value: RewritePlan) -> Iterator[Section]:
                 if layout.columns
                 else layout.strategy,
             ),
+            *_chosen(value),
             ("rewrites", to_do),
             ("becomes", after if value.groups else NOTHING),
             ("base snapshot", f"{value.base_snapshot_id or NOTHING} on {value.branch}"),
@@ -48,6 +49,18 @@ def sections(value: RewritePlan) -> Iterator[Section]:
         yield _groups(value)
     if value.skipped:
         yield _skipped(value)
+
+
+def _chosen(value: RewritePlan) -> Iterator[tuple[str, Cell | str]]:
+    """What the layout was chosen by, where it was measured."""
+    held = value.measured
+    if held is None:
+        return
+    saved = f"saves {percent(1 - held.bytes_ratio)} of the bytes in arrival order, as measured"
+    if value.is_remembered:
+        kind = "saved" if held.arrival_bytes else "foretold to save"
+        saved = f"remembered since {held.measured_at[:10]}, {kind} {percent(1 - held.ratio)}"
+    yield "chosen", f"{saved}, for {held.goal}"
 
 
 def _groups(value: RewritePlan) -> Section:
@@ -67,6 +80,9 @@ def _groups(value: RewritePlan) -> Section:
             (*row, f"{group.method}: {group.method_reason}" if group.method_reason else group.method)
             for row, group in zip(rows, value.groups, strict=False)
         ]
+    if any(group.across is not None for group in value.groups):
+        columns = (*columns, Column("across ranges", right=True))
+        rows = [(*row, percent(group.across)) for row, group in zip(rows, value.groups, strict=False)]
     left = len(value.groups) - SHOWN
     return Grid(counted(len(value.groups), "file group"), columns, rows, f"{left} more in --json" if left > 0 else None)
 
@@ -80,17 +96,33 @@ def _proof(value: RewritePlan) -> str:
 
 def _skipped(value: RewritePlan) -> Section:
     """Skipped groups with the same reason are one line."""
-    by_reason: dict[str, list[int]] = {}
+    by_reason: dict[str, list[SkippedGroup]] = {}
     for group in value.skipped:
-        sums = by_reason.setdefault(group.reason, [0, 0, 0])
-        sums[0] += 1
-        sums[1] += group.file_count
-        sums[2] += group.bytes
+        by_reason.setdefault(group.reason, []).append(group)
     columns = (
         Column("reason", fit="wrap"),
         Column("groups", right=True),
         Column("files", right=True),
         Column("size", right=True),
     )
-    rows = [(reason, count(groups), count(files), size(total)) for reason, (groups, files, total) in by_reason.items()]
+    rows = [
+        (
+            reason + _figures(groups),
+            count(len(groups)),
+            count(sum(group.file_count for group in groups)),
+            size(sum(group.bytes for group in groups)),
+        )
+        for reason, groups in by_reason.items()
+    ]
     return Grid("Left alone", columns, rows)
+
+
+def _figures(groups: Sequence[SkippedGroup]) -> str:
+    """What groups would cost and gain, where that is why they are left alone."""
+    judged = [group.worth for group in groups if group.worth is not None]
+    if not judged:
+        return ""
+    costs, gains = sum(worth.cost for worth in judged), sum(worth.gain for worth in judged)
+    saved, days, reads = sum(worth.saved_bytes for worth in judged), judged[0].keep_days, judged[0].reads_a_day
+    words = f"{size(saved)} saved, kept {days:g} days, read {reads:g} times a day"
+    return f": costs {decimal(costs, 4)}, gains {decimal(gains, 4)} ({words})"

@@ -11,7 +11,7 @@ MAX_COLUMNS = 8
 
 
 class Curve(Sort):
-    """Rewrites a whole partition unless all of its files are of one rewrite into exactly this layout."""
+    """Files that one commit wrote do not overlap on a curve; those of two are taken to overlap everywhere."""
 
     def __init__(self, name: str, summary: str) -> None:
         self.name, self.summary = name, summary

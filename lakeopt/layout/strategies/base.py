@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lakeopt.model.plan import Layout, SortField
+from lakeopt.model.plan import MAX_DEPTH, Layout, SortField
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class PartitionState:
     """What a strategy may look at: the live data files of one partition in one spec.
 
-    ``excess_depth`` has one number a file: other files that overlap it on the layout's whole key by more
-    than a shared end point, -1 where it is unknown. ``in_order`` says per file whether the table records
-    that it was written in exactly this layout.
+    ``ranges`` has the ends of each file on the layout's whole key as numbers: two files overlap by more than a
+    shared end point iff each begins before the other ends; None where that is unknown. ``in_order`` says per file
+    whether the table records that it was written in exactly this layout.
     """
 
     spec_id: int
     partition: str
     files: pa.Table
-    excess_depth: Sequence[int]
+    ranges: Sequence[tuple[int, int] | None]
     in_order: Sequence[bool]
 
 
@@ -48,8 +48,18 @@ class Strategy(Protocol):
         :raises UsageError: the strategy needs columns and got none, or takes none and got some.
         """
 
-    def choose(self, partition: PartitionState, *, target_file_bytes: int, max_group_bytes: int) -> Choice:
-        """Which files to rewrite together so that a second run would find nothing to do."""
+    def choose(
+        self,
+        partition: PartitionState,
+        *,
+        target_file_bytes: int,
+        max_group_bytes: int,
+        max_depth: int = MAX_DEPTH,
+    ) -> Choice:
+        """Which files to rewrite together so that a second run would find nothing to do.
+
+        ``max_depth`` is the number of sorted files that may meet at one key before they are merged.
+        """
 
     def companions(self, partition: PartitionState, *, target_file_bytes: int) -> tuple[int, ...]:
         """Row numbers of the files to rewrite together with rows that come into the partition from elsewhere."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lakeopt.errors import UsageError
 from lakeopt.layout.file_groups import MIN_SMALL_FILES, bins, ideal_file_count, is_small, under_deletes
 from lakeopt.layout.strategies.base import Choice, PartitionState, Strategy
-from lakeopt.model.plan import Layout, SortField
+from lakeopt.model.plan import MAX_DEPTH, Layout, SortField
 
 
 class BinPack:
@@ -20,7 +20,9 @@ class BinPack:
             raise UsageError("bin-pack takes no columns", hint="use --strategy sort to order rows by columns")
         return Layout(self.name)
 
-    def choose(self, partition: PartitionState, *, target_file_bytes: int, max_group_bytes: int) -> Choice:
+    def choose(
+        self, partition: PartitionState, *, target_file_bytes: int, max_group_bytes: int, max_depth: int = MAX_DEPTH
+    ) -> Choice:
         """Small files and files under deletes, in arrival order, in groups of at most ``max_group_bytes``.
 
         Files of any size are rewritten with the deletes that apply to them; no delete applies to what is written.

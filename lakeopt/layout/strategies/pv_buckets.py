@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lakeopt.errors import UsageError
 from lakeopt.layout.strategies._curve import require_ascending
 from lakeopt.layout.strategies.base import Strategy
@@ -12,13 +10,15 @@ from lakeopt.model.plan import Layout, SortField
 
 
 class PvBuckets(Sort):
-    """Rewrites a whole partition unless it lies in exactly these buckets.
+    """Rewrites what does not lie in these buckets, together with all files that it overlaps.
 
-    The first column is the value that the buckets are ranges of, the second one divides those of a heavy value.
+    Buckets are as large as the plan's counts made them, however small that is for the target. The first column is
+    the value that the buckets are ranges of, the second one divides those of a heavy value.
     """
 
     name = "pv-buckets"
     summary = "a file for each range of a skewed column, all equally large"
+    merges_small = False
 
     def layout(self, columns: tuple[SortField, ...]) -> Layout:
         """The layout, still without cut points; it needs one or two columns, ascending."""
@@ -28,9 +28,9 @@ class PvBuckets(Sort):
             raise UsageError("pv-buckets takes the value's column and a second key", hint="name at most two columns")
         return Layout(self.name, columns)
 
-    def are_well_sized(self, sizes: Sequence[int], target_file_bytes: int) -> bool:
-        """Buckets are as large as the plan's counts made them."""
-        return True
+    def deepest(self, max_depth: int) -> int:
+        """One: a value touches only the files of its buckets."""
+        return 1
 
 
 STRATEGY: Strategy = PvBuckets()

@@ -11,11 +11,9 @@ from pyiceberg.table.sorting import NullOrder, SortDirection, SortOrder
 from pyiceberg.transforms import IdentityTransform
 
 from lakeopt.errors import UsageError
+from lakeopt.model.layout_record import LAYOUT_PROPERTY
 from lakeopt.model.plan import Layout, SortField
 from lakeopt.model.serde import from_json
-
-#: Snapshot summary property that holds the layout that lakeopt rewrote to, as JSON.
-LAYOUT_PROPERTY = "lakeopt.layout"
 
 
 def layout_key(metadata: TableMetadata) -> tuple[SortField, ...]:

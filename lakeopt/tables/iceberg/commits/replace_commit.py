@@ -25,7 +25,6 @@ from pyiceberg.table.update import (
     AssertDefaultSpecId,
     AssertRefSnapshotId,
     AssertTableUUID,
-    SetPropertiesUpdate,
     SetSnapshotRefUpdate,
     TableRequirement,
     TableUpdate,
@@ -38,10 +37,10 @@ from lakeopt.errors import (
     Unreachable,
     UsageError,
 )
-from lakeopt.model.layout_record import LAYOUT_PROPERTY, table_property
 from lakeopt.model.plan import FileGroup, RewritePlan
 from lakeopt.tables.base import Committed, Table
 from lakeopt.tables.iceberg.commits.commit_outcome import Outcome, is_there, send
+from lakeopt.tables.iceberg.commits.layout_saving import LayoutSaving
 from lakeopt.tables.iceberg.commits.live_deletes import Spent, SpentDeletes, require_known_deletes
 from lakeopt.tables.iceberg.commits.manifest_writing import ReplaceManifests, partition_schema
 from lakeopt.tables.iceberg.commits.moved_rows import moves_of, refuse_equality_deletes, require_current_spec
@@ -122,7 +121,8 @@ class ReplaceCommitter:
         replacement = Replacement.of(fresh, table.resolve, plan, staged, state.sources)
         spent = SpentDeletes(fresh.io, live.wanted.keys())
         manifests = ReplaceManifests(int(fresh.metadata.new_snapshot_id()))
-        work = _Commit(plan, groups, live, spent, replacement, manifests, before_attempt)
+        saving = LayoutSaving.of(groups, staged)
+        work = _Commit(plan, groups, live, spent, replacement, manifests, saving, before_attempt)
         on_snapshot_id(work.manifests.snapshot_id)
         with work.manifests.discarded_on_failure(fresh):
             return work.run(fresh)
@@ -190,6 +190,7 @@ class _Commit:
     deletes: SpentDeletes
     replacement: Replacement
     manifests: ReplaceManifests
+    saving: LayoutSaving
     before_attempt: Callable[[], None]
 
     def run(self, table: Iceberg) -> Committed:
@@ -242,7 +243,12 @@ class _Commit:
         files = [file for some in added.values() for file in some]
         removed = (*self.replacement.removed, *spent.files)
         summary = replace_summary(
-            metadata, state.head, files, removed, schema=schema, properties=layout_properties(plan)
+            metadata,
+            state.head,
+            files,
+            removed,
+            schema=schema,
+            properties={**layout_properties(plan), **self.saving.summary},
         )
         snapshot = Snapshot(  # type: ignore[call-arg]
             snapshot_id=self.manifests.snapshot_id,
@@ -256,10 +262,7 @@ class _Commit:
         requirements, updates = _changes(table, plan.branch, snapshot)
         if any(group.from_spec_ids for group in self.groups):
             requirements.append(AssertDefaultSpecId(default_spec_id=metadata.default_spec_id))  # type: ignore[call-arg]
-        if plan.layout.cuts:
-            value = table_property(plan.layout)
-            if metadata.properties.get(LAYOUT_PROPERTY) != value:
-                updates.append(SetPropertiesUpdate(updates={LAYOUT_PROPERTY: value}))
+        updates += self.saving.updates(plan, metadata.properties)
         if order is not None and (plan.set_default_sort_order or _in_order(files)):
             remote = isinstance(table.catalog, RestCatalog)
             more = order_changes(metadata, order, make_default=plan.set_default_sort_order, remote=remote)
