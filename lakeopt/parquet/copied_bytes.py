@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,9 +65,12 @@ def require_copied(before: Scan, staged: Scan, *, threads: int) -> int:
     for left, right in {(left.location, right.location): (left, right) for left, right in pairs}.values():
         _require_footers(left, right)
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="prove") as pool:
-        by_file = [list(some) for _, some in itertools.groupby(pairs, lambda p: (p[0].location, p[1].location))]
-        for _ in pool.map(lambda some: _require_groups(some, before.resolve, staged.resolve), by_file):
-            pass
+        for location, copied in itertools.groupby(pairs, lambda pair: pair[1].location):
+            # A footer of many row groups is decoded once, not once for each file that they came from.
+            groups = _groups_of(location, staged.resolve)
+            by_file = [list(some) for _, some in itertools.groupby(copied, lambda pair: pair[0].location)]
+            for _ in pool.map(partial(_require_groups, before.resolve, staged.resolve, groups), by_file):
+                pass
     return sum(staged.files["record_count"].to_pylist())
 
 
@@ -99,21 +103,31 @@ def _require_footers(old: _Place, new: _Place) -> None:
         raise ProofFailed(f"the footer of {new.location} differs from that of {old.location} in {wrong[0]}")
 
 
-def _require_groups(pairs: list[tuple[_Place, _Place]], resolve_old: Resolve, resolve_new: Resolve) -> None:
-    """Compare row groups that were copied from one file into one other."""
+def _opened(location: str, resolve: Resolve) -> pa.NativeFile:
+    filesystem, path = resolve(location)
+    try:
+        return filesystem.open_input_file(path)
+    except OSError as error:
+        raise data_file_error(location, error) from error
+
+
+def _groups_of(location: str, resolve: Resolve) -> list[Struct]:
+    try:
+        with _opened(location, resolve) as file:
+            return row_groups(RawFooter.read(file).fields())
+    except (OSError, pa.ArrowException) as error:
+        raise data_file_error(location, error) from error
+
+
+def _require_groups(
+    resolve_old: Resolve, resolve_new: Resolve, groups: list[Struct], pairs: list[tuple[_Place, _Place]]
+) -> None:
+    """Compare row groups that were copied from one file into one other, of which ``groups`` are all."""
     (old, new), *_ = pairs
-    sides = []
-    for location, resolve in ((old.location, resolve_old), (new.location, resolve_new)):
-        filesystem, path = resolve(location)
-        try:
-            source = filesystem.open_input_file(path)
-            sides.append((source, row_groups(RawFooter.read(source).fields())))
-        except (OSError, pa.ArrowException) as error:
-            raise data_file_error(location, error) from error
-    (source, source_groups), (target, target_groups) = sides
-    with source, target:
+    source_groups = _groups_of(old.location, resolve_old)
+    with _opened(old.location, resolve_old) as source, _opened(new.location, resolve_new) as target:
         for left, right in pairs:
-            _Pair(left, right, source, target).require(source_groups[left.number], target_groups[right.number])
+            _Pair(left, right, source, target).require(source_groups[left.number], groups[right.number])
 
 
 @dataclass(frozen=True, slots=True)
