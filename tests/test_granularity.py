@@ -32,7 +32,7 @@ RUNS = st.lists(st.builds(Run, st.floats(0.1, 5), st.floats(0, 10**6)), max_size
 def test_the_choice_keeps_the_tolerance_and_no_other_within_it_reads_less(
     stored: dict[int, int], runs: list[Run], goal: str
 ) -> None:
-    chosen, rows = block_rows(stored, runs, 5_000_000, goal), 5_000_000
+    chosen, rows = block_rows(stored, runs, 5_000_000, TOLERANCE[goal]), 5_000_000
     most = min(stored.values()) * (1 + TOLERANCE[goal])
     assert stored[chosen] <= most
     for size, held in stored.items():
@@ -45,24 +45,24 @@ def test_the_choice_keeps_the_tolerance_and_no_other_within_it_reads_less(
 
 def test_point_lookups_want_small_blocks_and_scans_large_ones() -> None:
     stored = {10_000: 1_060, 100_000: 1_010, 1_000_000: 1_000}
-    assert block_rows(stored, [Run(1, 50)], 10**7, "reads") == 10_000
-    assert block_rows(stored, [Run(1, 50)], 10**7, "balanced") == 100_000
-    assert block_rows(stored, [Run(1, 50)], 10**7, "storage") == 1_000_000
-    assert block_rows(stored, [Run(1, 10**7)], 10**7, "reads") == 1_000_000
+    assert block_rows(stored, [Run(1, 50)], 10**7, 0.1) == 10_000
+    assert block_rows(stored, [Run(1, 50)], 10**7, 0.03) == 100_000
+    assert block_rows(stored, [Run(1, 50)], 10**7, 0.0) == 1_000_000
+    assert block_rows(stored, [Run(1, 10**7)], 10**7, 0.1) == 1_000_000
 
 
 def test_only_columns_that_bounds_do_not_serve_and_few_row_groups_hold_get_filters() -> None:
     useful = Lookup("id", 1.0, touched=1.0, holding=0.01, distinct=10_000)
     sorted_by = Lookup("day", 5.0, touched=0.02, holding=0.01, distinct=30)
     everywhere = Lookup("carrier", 5.0, touched=1.0, holding=0.95, distinct=12)
-    assert bloom_filters.bloom_filters([sorted_by, everywhere, useful], row_group_bytes=10**8) == {"id": 10_000}
+    assert bloom_filters.bloom_filters([sorted_by, everywhere, useful], most_bytes=10**6) == {"id": 10_000}
 
 
 def test_filters_take_a_bounded_share_the_most_useful_first() -> None:
     lookups = [Lookup(name, weight, 1.0, 0.0, 100_000) for name, weight in (("a", 1.0), ("b", 3.0), ("c", 2.0))]
-    room_for_two = round(2 * filter_bytes(100_000) / bloom_filters.MAX_BYTES)
-    assert list(bloom_filters.bloom_filters(lookups, row_group_bytes=room_for_two)) == ["b", "c"]
-    assert bloom_filters.bloom_filters(lookups, row_group_bytes=1_000) == {}
+    room_for_two = 2 * filter_bytes(100_000)
+    assert list(bloom_filters.bloom_filters(lookups, most_bytes=room_for_two)) == ["b", "c"]
+    assert bloom_filters.bloom_filters(lookups, most_bytes=50) == {}
 
 
 @pytest.mark.parametrize("distinct", [1, 30, 1_000, 20_000])

@@ -112,7 +112,9 @@ def test_small_files_of_noise_are_merged(lake: Lake) -> None:
     found = recommend(landed(lake, noise(300), commits=12))
     assert chosen(found).strategy == "bin-pack"
     assert found.baseline.bin_packed_bytes < 0.9 * found.baseline.current_bytes
-    assert "Merging small files" in found.reason
+    assert "merged and encoded anew" in found.reason
+    groups = plan("lake.demo.t").groups
+    assert {group.method for group in groups} == {"decode"}, "what was foretold of encoding is not made by a copy"
 
 
 def test_inside_partitions_the_partition_column_is_no_key(lake: Lake) -> None:

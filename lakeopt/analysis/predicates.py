@@ -31,6 +31,11 @@ class Condition:
     column: str
     intervals: tuple[Interval, ...]
 
+    @property
+    def is_point(self) -> bool:
+        """Whether it asks for single values (``=``, ``IN``)."""
+        return all(held.low is not None and held.low == held.high for held in self.intervals)
+
 
 #: One reading of the table by a query: all conditions must hold.
 Reading = tuple[Condition, ...]

@@ -7,6 +7,7 @@ what the query asks for. A sample is thinner than the table, and its pages are t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,20 @@ from lakeopt.keys.comparable import comparable_column
 
 #: Lowest and highest code of each page.
 Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class PointLookup:
+    """A query that asks one column for single values, and what it meets where rows lie in blocks.
+
+    ``weight`` is the query's share of all, ``touched`` the share of blocks that the bounds of all its conditions
+    admit, ``holding`` the share of all that are admitted and hold one of the values.
+    """
+
+    column: str
+    weight: float
+    touched: float
+    holding: float
 
 
 class PagePruning:
@@ -51,19 +66,47 @@ class PagePruning:
 
     def scanned_ratio(self, order: npt.NDArray[np.int64]) -> float:
         """Mean share of pages that the queries touch when the rows lie in this order."""
-        if not len(order):
-            return 1.0
-        starts = self._page_starts(order)
+        return sum(weight * share for weight, share in self.scanned_shares(order)) if len(order) else 1.0
+
+    def scanned_shares(self, order: npt.NDArray[np.int64]) -> list[tuple[float, float]]:
+        """Of each query its share of all weights, and the share of pages that it touches in this order of some rows."""
+        starts = self._block_starts(order, self._page_rows)
         bounds = {name: self._bounds(name, order, starts) for name in self.columns}
         total = sum(weight for weight, _ in self._queries)
-        return sum(weight * self._share(readings, bounds, len(starts)) for weight, readings in self._queries) / total
+        return [(weight / total, self._share(readings, bounds, len(starts))) for weight, readings in self._queries]
 
-    def _page_starts(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Each partition begins a page, and so does every ``page_rows``-th row of it."""
+    def lookups(self, order: npt.NDArray[np.int64], block_rows: int) -> list[PointLookup]:
+        """What queries that ask a column for single values meet in this order of some rows, in blocks (row groups)."""
+        starts = self._block_starts(order, block_rows)
+        bounds = {name: self._bounds(name, order, starts) for name in self.columns}
+        total = sum(weight for weight, _ in self._queries)
+        found = []
+        for weight, readings in self._queries:
+            for reading in readings:
+                needed = self._needed(reading, bounds, len(starts))
+                for condition in reading:
+                    if condition.is_point and self._ranges.get(condition) is not None:
+                        held = needed & self._holding(condition, order, starts)
+                        shares = float(needed.mean()), float(held.mean())
+                        found.append(PointLookup(condition.column, weight / total, *shares))
+        return found
+
+    def _holding(
+        self, condition: Condition, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Blocks that hold one of the values."""
+        column = self._codes[condition.column]
+        asked = np.zeros(column.cardinality + 1, bool)
+        for first, last in self._ranges[condition] or ():
+            asked[first : last + 1] = True
+        return np.logical_or.reduceat(asked[column.codes[order]], starts)
+
+    def _block_starts(self, order: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
+        """Each partition begins a block, and so does every ``rows``-th row of it."""
         labels = self._partition[order]
         edges = np.concatenate([[0], np.flatnonzero(labels[1:] != labels[:-1]) + 1, [len(order)]])
-        pages = [np.arange(start, end, self._page_rows) for start, end in pairwise(edges)]
-        return np.concatenate(pages)
+        blocks = [np.arange(start, end, max(1, rows)) for start, end in pairwise(edges)]
+        return np.concatenate(blocks)
 
     def _bounds(self, name: str, order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Bounds:
         """Nulls are in no page's bounds."""
@@ -75,14 +118,18 @@ class PagePruning:
     def _share(self, readings: Sequence[Reading], bounds: Mapping[str, Bounds], pages: int) -> float:
         touched = np.zeros(pages, bool)
         for reading in readings:
-            needed = np.ones(pages, bool)
-            for condition in reading:
-                ranges = self._ranges.get(condition)
-                if ranges is not None:
-                    low, high = bounds[condition.column]
-                    needed &= np.logical_or.reduce([(low <= last) & (high >= first) for first, last in ranges])
-            touched |= needed
+            touched |= self._needed(reading, bounds, pages)
         return float(touched.mean()) if readings else 1.0
+
+    def _needed(self, reading: Reading, bounds: Mapping[str, Bounds], blocks: int) -> npt.NDArray[np.bool_]:
+        """Blocks whose bounds admit what a reading asks for."""
+        needed = np.ones(blocks, bool)
+        for condition in reading:
+            ranges = self._ranges.get(condition)
+            if ranges is not None:
+                low, high = bounds[condition.column]
+                needed &= np.logical_or.reduce([(low <= last) & (high >= first) for first, last in ranges])
+        return needed
 
 
 def _code_ranges(

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from lakeopt.analysis.column_encodings import ColumnEncodings
 from lakeopt.analysis.encoded_size import encoded_columns, footer_size, row_group_rows
-from lakeopt.analysis.extrapolation import ColumnExtent, Extent
+from lakeopt.analysis.extrapolation import ColumnExtent, Extent, distinct
 from lakeopt.analysis.rank_codes import RankCodes, Unsigned, is_sortable, rank_codes, sorted_rows
 from lakeopt.analysis.windows import Window, WindowedRows
 from lakeopt.model.row_order import RowOrder
@@ -137,6 +137,27 @@ class Trial:
             promising = {name: self._encodings.only(name, encodings) for name in promising}
         sizes = self._by_columns(order, rows, promising, writer)
         return self._total(sizes), {name: encoding for name, (_, encoding) in sizes.items()}
+
+    def group_bytes(self, order: RowOrder, writer: WriterOptions, sizes: Sequence[int]) -> dict[int, int]:
+        """Bytes of the rows of one row group, from the middle of this order, in row groups of each of these sizes."""
+        ordered = self.order(order)
+        begin = max(0, len(ordered) // 2 - self.group_rows // 2)
+        rows = pa.array(ordered[begin : begin + self.group_rows])
+        pairs = [
+            (values.take(rows), writer.encodings.get(name, "dictionary")) for name, values in self._columns.items()
+        ]
+        frame = self.footer_bytes / max(1, self._row_groups)
+
+        def taken(size: int) -> int:
+            columns = sum(column.bytes for column in encoded_columns(pairs, writer, group_rows=size))
+            return round(columns + frame * -(-len(rows) // size))
+
+        return dict(zip(sizes, self._pool.map(taken, sizes), strict=True))
+
+    def distinct_values(self, name: str, order: RowOrder, rows: int) -> int:
+        """Most different values of a sortable column in any block of so many rows of this order."""
+        codes = self.codes[name].codes[self.order(order)]
+        return max((distinct(codes[start : start + rows]) for start in range(0, len(codes), rows)), default=0)
 
     def narrow_encodings(self) -> None:
         """From now on try only encodings that were the smallest, or nearly, in some order measured so far."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lakeopt.config import Settings
 from lakeopt.errors import UsageError
 from lakeopt.layout import readers
-from lakeopt.layout.choice import choose
+from lakeopt.layout.choice import NEARLY_SMALLEST, choose
 from lakeopt.layout.search import MIN_GAIN
 from lakeopt.model.plan import Candidate, Goal, LayoutRecommendation
 from lakeopt.model.row_order import ARRIVAL
@@ -65,14 +65,15 @@ def recommend(
     study = Study(opened, queries, writer, encodings, seed=seed, time_budget=time_budget, started=started)
     found = study.run()
     baseline = study.baseline
-    candidates, chosen = _candidates(study, found, goal)
+    candidates, chosen, why = _candidates(study, found, goal)
     if chosen is not None:
-        reason = reasons.gain(study, chosen, found, baseline)
+        reason = " ".join([reasons.gain(study, chosen, found, baseline), *why])
     elif study.has_small_files() and baseline.tuned_bytes <= (1 - MIN_GAIN) * baseline.current_bytes:
         (chosen,) = [candidate for candidate in candidates if candidate.strategy == "bin-pack"]
         reason = reasons.no_gain(study, found) + reasons.merged(baseline)
     else:
         reason = reasons.no_gain(study, found) + reasons.encoded_anew(baseline)
+        reason += reasons.left_small() if study.has_small_files() else ""
     return LayoutRecommendation(
         table=opened.table.identifier,
         snapshot_id=None if opened.snapshot_id is None else str(opened.snapshot_id),
@@ -86,13 +87,23 @@ def recommend(
     )
 
 
-def _candidates(study: Study, found: SearchResult, goal: Goal) -> tuple[list[Candidate], Candidate | None]:
-    """What is shown, best first, and which of the orders among them is taken."""
+def _candidates(
+    study: Study, found: SearchResult, goal: Goal
+) -> tuple[list[Candidate], Candidate | None, tuple[str, ...]]:
+    """What is shown, best first, which of the orders among them is taken, and why its writer is as it is."""
+    from lakeopt.workflows.fitted_writer import fitted_writer
+
     orders, best, tuned = _decided(study, found, goal)
+    why: tuple[str, ...] = ()
+    if tuned is not None and best is not None:
+        smallest = min(order.ratio for order in orders)
+        spare = 1.0 if goal == "reads" else (1 + NEARLY_SMALLEST) * smallest / orders[best].ratio - 1
+        fitted = fitted_writer(study, tuned, goal, spare=max(0.0, spare))
+        tuned, why = fitted.tuned, fitted.why
     shown = {n: order for n, order in enumerate(orders) if n < SHOWN or n == best or order.order in study.wanted}
     sorts = {n: study.candidate(order, tuned if n == best else None) for n, order in shown.items()}
     candidates = sorted([*sorts.values(), *study.unsorted()], key=lambda candidate: _rank(candidate, goal))
-    return candidates, None if best is None else sorts[best]
+    return candidates, None if best is None else sorts[best], why
 
 
 def _decided(study: Study, found: SearchResult, goal: Goal) -> tuple[list[MeasuredOrder], int | None, Tuned | None]:

@@ -136,7 +136,7 @@ class Study:
         """The layouts that keep arrival order: nothing done, and small files merged."""
         scanned, baseline = self.scanned_ratio(ARRIVAL), self.baseline
         alone = f"leave it alone: {format_size(baseline.current_bytes)} today"
-        merged = f"arrival order kept, small files merged: about {format_size(baseline.tuned_bytes)}"
+        merged = f"arrival order kept, small files merged and encoded anew: about {format_size(baseline.tuned_bytes)}"
         own, tuned = self.current_writer.as_mapping(), self.arrival.writer.as_mapping()
         return [
             Candidate("none", (), own, 1.0, scanned, alone),
