@@ -1,9 +1,12 @@
 """Ranks of text and bytes of which nearly every value is different, without a dictionary of all of them.
 
-Seven bytes at a time are sorted as integers, and only rows that still tie look at the next seven.
+Seven bytes at a time are sorted as integers, and only rows that still tie look at the next seven. Many values are
+ranked in two halves at once.
 """
 
 from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _STEP = 7
+#: So many values are worth a thread more; so many are looked at to find their middle.
+_MANY, _SAMPLED = 100_000, 1_024
 
 Numbers = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -26,12 +31,24 @@ def text_ranks(values: pa.Array) -> tuple[Numbers, int]:
     count = len(values)
     if not count:
         return np.zeros(0, np.int64), 0
-    text = _Text(values)
+    text, taken = _Text(values), _common_prefix(values)
     # Of each row the first place that is left to it: all rows of a tie have the same.
     place = np.zeros(count, np.int64)
-    tied, taken = np.arange(count), _common_prefix(values)
+    words = text.words(np.arange(count), taken)
+    below = words < np.median(words[:: max(1, count // _SAMPLED)])
+    place[~below] = np.count_nonzero(below)
+    halves = [np.flatnonzero(below), np.flatnonzero(~below)]
+    with ThreadPoolExecutor(len(halves) if count >= _MANY else 1) as pool:
+        list(pool.map(lambda half: _place(text, place, half, words[half], taken), halves))
+    begins = np.zeros(count, bool)
+    begins[place] = True
+    ranks = np.cumsum(begins) - 1
+    return ranks[place], int(ranks[-1]) + 1
+
+
+def _place(text: _Text, place: Numbers, tied: Numbers, words: Words, taken: int) -> None:
+    """Give rows that tie in all bytes before ``taken`` their places, by these words of theirs and those behind."""
     while len(tied):
-        words = text.words(tied, taken)
         order = _by_place_and_word(place[tied], words)
         tied, words = tied[order], words[order]
         places = place[tied]
@@ -43,16 +60,13 @@ def text_ranks(values: pa.Array) -> tuple[Numbers, int]:
         taken += _STEP
         tied = tied[np.repeat(sizes > 1, sizes)]
         tied = tied[text.lengths[tied] > taken]
-    begins = np.zeros(count, bool)
-    begins[place] = True
-    ranks = np.cumsum(begins) - 1
-    return ranks[place], int(ranks[-1]) + 1
+        words = text.words(tied, taken)
 
 
 def _by_place_and_word(places: Numbers, words: Words) -> Numbers:
     """Order by place, then word. Place and rank of the word are packed, since sorting integers is fastest."""
     by_word: Numbers = np.argsort(words)
-    if places[0] == 0 and not places.any():
+    if places[0] == places[-1] and (places == places[0]).all():
         return by_word
     bits = np.uint64(max(1, int(len(words) - 1).bit_length()))
     packed = places[by_word].astype(np.uint64) << bits

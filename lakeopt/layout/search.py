@@ -171,11 +171,12 @@ class _Search:
         return self.result()
 
     def _best(self, pool: Pool, count: int, behind: float) -> list[RowOrder]:
-        """The cheapest, and the cheapest of each block size, none that is so far behind."""
+        """The cheapest and, where it is another, the cheapest of a block size, none that is so far behind."""
         ranked = pool.ranked()
         near = [order for order in ranked if pool.bytes[order] <= pool.bytes[ranked[0]] * behind]
         first = {order.block_rows: order for order in reversed(near)}
-        return list(dict.fromkeys([*near[:count], *(order for order in near if order in first.values())]))
+        chosen = dict.fromkeys([*near[:count], *(order for order in near if order in first.values())])
+        return list(chosen)[: count + 1]
 
     def polish(self, verified: Pool) -> None:
         """Move columns of the best verified order as long as one move in a round makes it smaller, on few rows.
