@@ -12,8 +12,8 @@ import pytest
 from lake import Lake
 
 import lakeopt
-from lakeopt.config import Settings
-from lakeopt.errors import UsageError
+from lakeopt.config import Settings, load_settings
+from lakeopt.errors import ConfigurationError, UsageError
 from lakeopt.layout.worth import REWRITE_RATE
 from lakeopt.model.plan import RewritePlan, SortField
 from lakeopt.model.serde import from_json, to_json
@@ -193,6 +193,21 @@ def test_what_costs_more_than_it_gains_is_left_alone_unless_it_was_asked_for(lak
     assert lakeopt.plan(NAME, settings=Settings(keep_days=0.0001, reads_per_day=10**9)).groups
     assert lakeopt.plan(NAME, strategy="sort", sort_by=[SortField("kind")], settings=short).groups
     assert lakeopt.plan(NAME).groups
+
+
+def test_prices_are_set_in_the_file_or_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "lakeopt.toml"
+    file.write_text("keep_days = 30\nstorage_price = 0.02\n", encoding="utf-8")
+    found = load_settings(tmp_path, {"LAKEOPT_READS_PER_DAY": "2.5"})
+    assert (found.keep_days, found.storage_price, found.reads_per_day, found.compute_price) == (30, 0.02, 2.5, 0.1)
+    for text in ('keep_days = "30"', "keep_days = true", "keep_days = -1", "keep_days = inf", "threads = 1.5"):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigurationError):
+            load_settings(tmp_path, {})
+    file.unlink()
+    for value in ("often", "nan", "-3"):
+        with pytest.raises(ConfigurationError):
+            load_settings(tmp_path, {"LAKEOPT_READS_PER_DAY": value})
 
 
 def test_the_rate_of_rewrites_is_that_of_the_last_ones(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

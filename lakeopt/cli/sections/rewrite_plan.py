@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lakeopt.cli.figures import NOTHING, count, counted, decimal, in_blocks, key, named, percent, size
+from lakeopt.cli.figures import NOTHING, count, counted, in_blocks, key, named, percent, size
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Section
 from lakeopt.model.plan import RewritePlan, SkippedGroup
 
@@ -125,4 +125,4 @@ def _figures(groups: Sequence[SkippedGroup]) -> str:
     costs, gains = sum(worth.cost for worth in judged), sum(worth.gain for worth in judged)
     saved, days, reads = sum(worth.saved_bytes for worth in judged), judged[0].keep_days, judged[0].reads_a_day
     words = f"{size(saved)} saved, kept {days:g} days, read {reads:g} times a day"
-    return f": costs {decimal(costs, 4)}, gains {decimal(gains, 4)} ({words})"
+    return f": costs {costs:.2g}, gains {gains:.2g} ({words})"
