@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 import sqlglot
@@ -145,6 +146,22 @@ def test_a_second_key_is_chosen_that_engines_compare_alike(lake: Lake) -> None:
     assert in_duckdb(alone.spark_sql, "spark", rows) == expected(alone, rows)
     planned = lakeopt.plan("db.none", strategy="pv-buckets", sort_by=[SortField("name")], buckets=4)
     assert [field.name for field in planned.layout.columns] in (["name", "x"], ["name", "time"])
+
+
+def test_the_second_key_is_the_one_in_whose_order_rows_take_the_fewest_bytes(lake: Lake) -> None:
+    """Of two that divide a heavy value alike, not the one of fewer values but the one that others follow from."""
+    draw = np.random.default_rng(7)
+    session = draw.integers(0, 400, 6_000)
+    rows = pa.table(
+        {
+            "name": ["heavy"] * 6_000,
+            "noise": draw.integers(0, 200, 6_000),
+            "session": session,
+            **{f"detail_{n}": (session * (2 * n + 3) * 1_000_003) % 10_007 for n in range(4)},
+        }
+    )
+    lake.append(lake.create("db.t", rows.schema), rows)
+    assert lakeopt.buckets("db.t", column="name", buckets=2).by in ("session", *(f"detail_{n}" for n in range(4)))
 
 
 def test_quotes_and_backslashes_are_read_alike_whatever_a_session_says_of_them(lake: Lake) -> None:

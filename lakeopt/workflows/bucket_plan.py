@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakeopt.analysis.bucket_weights import ValueRows, Weights, by_value, bytes_a_row, count_rows, plain
+from lakeopt.analysis.bucket_weights import ValueRows, Weights, by_value, bytes_a_row, count_rows, order_bytes, plain
 from lakeopt.errors import UsageError
 from lakeopt.keys.cut_points import ascending, codes, from_text, to_text
 from lakeopt.keys.leading_key import RangeKey
@@ -86,14 +87,15 @@ def _bucket_number(request: CutRequest) -> int:
 
 
 def _second_key(sample: pa.Table, column: str, others: Sequence[str], wanted: int, request: CutRequest) -> str | None:
-    """The one of the others that divides heavy values best, by the sample's rows of the heaviest."""
+    """The one of the others that is to divide heavy values, by the sample's rows of the heaviest."""
     numbers = codes(plain(sample.column(column)))[0]
     if not len(numbers):
         return None
     counts = np.bincount(numbers)
     heaviest = sample.filter(pa.array(numbers == counts.argmax()))
     held = {name: plain(heaviest.column(name)).value_counts().field("counts").to_pylist() for name in others}
-    return second_key(held, counts.max() / len(numbers) * wanted, request.filtered)
+    measure = partial(order_bytes, heaviest, writer=request.table.writer_options())
+    return second_key(held, counts.max() / len(numbers) * wanted, request.filtered, measure)
 
 
 def _counts(columns: list[str], sample: pa.Table, request: CutRequest) -> ValueRows:
