@@ -171,6 +171,22 @@ def test_queries_of_another_table_are_refused(lake: Lake, tmp_path: Path) -> Non
         recommend(landed(lake, events(100), commits=1), queries=queries)
 
 
+def test_queries_that_cannot_be_used_are_left_out_counted_and_listed(lake: Lake, tmp_path: Path) -> None:
+    queries = tmp_path / "q.sql"
+    bad = "-- name: broken\nSELECT FROM WHERE\n"
+    bad += "-- name: elsewhere\nSELECT colour FROM t WHERE shade = 'x' AND device = 3\n"
+    queries.write_text(QUERIES + bad)
+    name = landed(lake, events(), properties={"write.parquet.page-row-limit": "500"})
+    found = recommend(name, goal="reads", queries=queries)
+    assert "2 of its queries are left out: broken (" in found.reason
+    assert "elsewhere (no column 'colour', 'shade')" in found.reason
+    queries.write_text(QUERIES)
+    assert recommend(name, goal="reads", queries=queries).candidates == found.candidates
+    queries.write_text(bad)
+    with pytest.raises(UsageError, match=r"no query can be used: broken: .*elsewhere: no column"):
+        recommend(name, goal="reads", queries=queries)
+
+
 @pytest.mark.parametrize("count", [0, 1, 10])
 def test_tiny_tables(lake: Lake, count: int) -> None:
     found = recommend(landed(lake, events(count), commits=1))

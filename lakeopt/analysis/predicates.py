@@ -64,6 +64,33 @@ def readings(sql: str, columns: Sequence[str]) -> tuple[Reading, ...]:
     return tuple(found)
 
 
+def unknown_columns(sql: str, columns: Sequence[str]) -> list[str]:
+    """Names that a query takes for columns of its table and that are none of these, each once.
+
+    Only where it reads one table and nothing else is a name surely that table's.
+
+    >>> unknown_columns("SELECT month AS m, flown FROM t WHERE m > 3 GROUP BY MONTH", ["month"])
+    ['flown']
+    """
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.optimizer.scope import traverse_scope
+
+    known = {name.casefold() for name in columns}
+    found: dict[str, None] = {}
+    for scope in traverse_scope(sqlglot.parse_one(sql, read="duckdb")):
+        sources = [(alias, source) for alias, (_, source) in scope.selected_sources.items()]
+        if len(sources) != 1 or not isinstance(sources[0][1], exp.Table) or scope.parent is not None:
+            continue
+        own = {"", sources[0][0].casefold()}
+        aliases = {alias.alias.casefold() for alias in scope.expression.find_all(exp.Alias)}
+        for column in scope.columns:
+            named = column.name.casefold()
+            if column.table.casefold() in own and named not in known | aliases | own | {"*"}:
+                found[column.name] = None
+    return list(found)
+
+
 def _conditions(select: Any, alias: str, alone: bool, columns: Mapping[str, str]) -> Iterator[Condition]:
     where = select.args.get("where")
     outer = any(join.side for join in select.args.get("joins") or ())

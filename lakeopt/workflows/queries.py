@@ -36,12 +36,39 @@ def read_queries(path: str | Path) -> Workload:
     :raises UsageError: the file cannot be read, holds no query, or one that is not a single SELECT; the
         message begins with ``file:line:``.
     """
+    return parse_queries(_text(path), source=str(path))
+
+
+def usable_queries(path: str | Path, columns: Sequence[str]) -> tuple[tuple[Query, ...], dict[str, str]]:
+    """The queries of a file that are one SELECT and name no column but these, and why each other one is left out.
+
+    :raises UsageError: the file cannot be read or divided into queries, or none of them can be used.
+    """
+    from lakeopt.analysis.predicates import unknown_columns
+
+    usable, skipped = [], {}
+    for name, section, line in _sections(_text(path), str(path)):
+        try:
+            query = _query(name, section, line, str(path))
+        except UsageError as error:
+            skipped[name] = str(error).removeprefix(f"{path}:")
+            continue
+        if unknown := unknown_columns(query.sql, columns):
+            skipped[name] = f"no column {', '.join(map(repr, unknown))}"
+        else:
+            usable.append(query)
+    if not usable:
+        why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items()) or "there is none"
+        raise UsageError(f"{path}: no query can be used: {why}", hint=_HINT)
+    return tuple(usable), skipped
+
+
+def _text(path: str | Path) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(f"queries cannot be read: {path}: {reason}", hint="--queries takes a file of SQL") from error
-    return parse_queries(text, source=str(path))
 
 
 def parse_queries(text: str, *, source: str = "queries") -> Workload:
@@ -53,7 +80,7 @@ def parse_queries(text: str, *, source: str = "queries") -> Workload:
 
     :raises UsageError: as :func:`read_queries`.
     """
-    queries = tuple(_named(text, source) if _NAME.search(text) else _unnamed(text, source))
+    queries = tuple(_query(*section, source) for section in _sections(text, source))
     if not queries:
         raise UsageError(f"{source}: holds no query", hint=_HINT)
     return Workload(source=source, queries=queries)
@@ -113,7 +140,12 @@ def _spelt(name: Sequence[str]) -> str:
     return ".".join(exp.to_identifier(part).sql(dialect="duckdb") for part in name)
 
 
-def _named(text: str, source: str) -> Iterator[Query]:
+def _sections(text: str, source: str) -> Iterator[tuple[str, str, int]]:
+    """Name, text and first line of each query, named or not."""
+    return _named(text, source) if _NAME.search(text) else _unnamed(text, source)
+
+
+def _named(text: str, source: str) -> Iterator[tuple[str, str, int]]:
     marks = list(_NAME.finditer(text))
     if _tokens(text[: marks[0].start()], 1, source):
         raise UsageError(f"{source}:1: SQL before the first '-- name:' line", hint=_HINT)
@@ -124,10 +156,10 @@ def _named(text: str, source: str) -> Iterator[Query]:
             raise UsageError(f"{source}:{line}: a query without a name", hint=_HINT)
         if names[name] > 1:
             raise UsageError(f"{source}:{line}: two queries are named {name!r}", hint="give each its own name")
-        yield _query(name, text[mark.end() : end], line, source)
+        yield name, text[mark.end() : end], line
 
 
-def _unnamed(text: str, source: str) -> Iterator[Query]:
+def _unnamed(text: str, source: str) -> Iterator[tuple[str, str, int]]:
     start, number = 0, 0
     ends = [token.start for token in _tokens(text, 1, source) if token.text == ";" and token.end == token.start]
     for end in [*ends, len(text)]:
@@ -135,7 +167,7 @@ def _unnamed(text: str, source: str) -> Iterator[Query]:
         line = _line(text, start + len(section) - len(section.lstrip()))
         if _tokens(section, line, source):
             number += 1
-            yield _query(f"query-{number}", text[start:end], _line(text, start), source)
+            yield f"query-{number}", text[start:end], _line(text, start)
         start = end + 1
 
 

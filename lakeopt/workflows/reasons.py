@@ -34,6 +34,13 @@ def no_gain(study: Study, found: SearchResult) -> str:
     )
 
 
+def skipped(study: Study) -> str:
+    """The queries that were not counted, and why."""
+    held = study.skipped_queries
+    listed = "; ".join(f"{name} ({why})" for name, why in held.items())
+    return f" {len(held)} of its queries {'is' if len(held) == 1 else 'are'} left out: {listed}." if held else ""
+
+
 def merged(baseline: Baseline) -> str:
     """What merging small files and encoding them anew gains, which a copy of their bytes does not."""
     now, then = format_size(baseline.current_bytes), format_size(baseline.tuned_bytes)

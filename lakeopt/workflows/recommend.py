@@ -48,7 +48,7 @@ def recommend(
     bytes of the whole process. Without a time budget the same seed gives the same result.
 
     :raises UnknownName: no such table or reader.
-    :raises UsageError: a goal without the queries it needs, or a file of queries that cannot be read.
+    :raises UsageError: a goal without the queries it needs, or a file of queries of which none can be used.
     :raises DataFileError: a data file is missing or damaged.
     """
     from lakeopt.workflows import reasons
@@ -81,7 +81,7 @@ def recommend(
         baseline=baseline,
         candidates=tuple(candidates),
         chosen=None if chosen is None else candidates.index(chosen),
-        reason=reason,
+        reason=reason + reasons.skipped(study),
         trials=found.trials,
         elapsed_seconds=time.monotonic() - started,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,15 +60,18 @@ class Study:
             started=started,
         )
         self.trial = self.search.trial
+        #: Queries that cannot be used, and why not, by name.
+        self.skipped_queries: Mapping[str, str] = {}
         self.pruning = None if queries is None else self._pruning(queries)
 
     def _pruning(self, queries: str | Path) -> PagePruning:
         from lakeopt.analysis.predicates import readings
-        from lakeopt.workflows.queries import bind, read_queries
+        from lakeopt.workflows.queries import bind, usable_queries
 
         sample = self.opened.sample
         asked: list[tuple[float, Sequence[Reading]]] = []
-        for query in read_queries(queries).queries:
+        usable, self.skipped_queries = usable_queries(queries, sample.rows.column_names)
+        for query in usable:
             bind(query, [self.opened.table.identifier])
             asked.append((query.weight, readings(query.sql, sample.rows.column_names)))
         return PagePruning(
