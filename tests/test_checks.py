@@ -19,6 +19,16 @@ import lakeopt
 from lakeopt import registry
 from lakeopt.analysis.checks import manifests, row_groups, small_files
 from lakeopt.layout import file_groups
+from lakeopt.model.layout_record import (
+    ARRIVAL_BYTES,
+    ARRIVAL_RECORDS,
+    LAYOUT_PROPERTY,
+    MEASURED_PROPERTY,
+    WRITTEN_BYTES,
+    without_cuts,
+)
+from lakeopt.model.plan import Layout, MeasuredLayout, SortField
+from lakeopt.model.serde import to_json
 from lakeopt.model.table import Finding
 from lakeopt.workflows.inspect import inspect
 
@@ -109,6 +119,18 @@ def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
 @case("badly-clustered")
 def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
     made(lake, *[{"rows": rows(start=0 if sick else 10 * n)} for n in range(3)], sort=["id"])
+
+
+@case("layout-drift")
+def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
+    layout = Layout("sort", (SortField("id"),))
+    held = MeasuredLayout(
+        "p", "2026-11-01T00:00:00+00:00", "storage", layout, {}, 0.5, 0.5, 9, None, 10**6, 10**5, 5 * 10**5
+    )
+    table = lake.create("db.t", SCHEMA, properties={MEASURED_PROPERTY: to_json(held)})
+    written = 9 * 10**5 if sick else 5 * 10**5
+    words = {ARRIVAL_BYTES: "1000000", ARRIVAL_RECORDS: "100000", WRITTEN_BYTES: str(written)}
+    table.append(rows(), snapshot_properties={LAYOUT_PROPERTY: without_cuts(layout), "lakeopt.plan-id": "q", **words})
 
 
 @case("small-row-groups")
@@ -238,6 +260,17 @@ def test_a_table_that_cannot_be_written_gets_no_command_that_writes(lake: Lake) 
     assert {"read-only", "small-files", "no-sort-order"} <= set(found)
     assert found["small-files"].fix is None
     assert found["no-sort-order"].fix == "lakeopt recommend lake.db.t"
+
+
+@pytest.mark.parametrize("runs", [4, 5])
+def test_sorted_files_are_badly_clustered_where_a_rewrite_would_merge_them(lake: Lake, runs: int) -> None:
+    files = [{"rows": rows(20, start=n), "sort_order_id": 1} for n in range(runs)]
+    made(lake, *files, sort=["id"], properties={TARGET: "2000"})
+    found = findings().get("badly-clustered")
+    groups = lakeopt.plan("lake.db.t", strategy="sort", sort_by=[SortField("id")]).groups
+    assert (found is not None, len(groups)) == (runs > 4, int(runs > 4))
+    if found is not None:
+        assert found.evidence["files_at_a_key"] == 5
 
 
 def test_an_empty_table_has_no_findings(lake: Lake) -> None:
