@@ -39,11 +39,19 @@ def landed(folder: Path, dataset: ModuleType, scale: float, files: int) -> Table
 
 
 def rolled_back(table: Table, snapshot_id: int, *, keep: Sequence[int] = ()) -> Table:
-    """The table as it was at a snapshot, and the files of later snapshots removed; those of ``keep`` stay."""
+    """The table as it was at a snapshot, no layout recorded, and the files of later snapshots removed.
+
+    Those of the snapshots ``keep`` stay.
+    """
     kept = set[str]().union(*(_paths(table, number) for number in (snapshot_id, *keep)))
     fresh = table.refresh()
     dead = _paths(fresh, None) - kept
     fresh.manage_snapshots().set_current_snapshot(snapshot_id).commit()
+    fresh = fresh.refresh()
+    recorded = [name for name in fresh.properties if name.startswith("lakeopt.")]
+    if recorded:
+        with fresh.transaction() as change:
+            change.remove_properties(*recorded)
     for path in dead:
         Path(path.removeprefix("file://")).unlink(missing_ok=True)
     return fresh.refresh()
