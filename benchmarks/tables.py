@@ -119,7 +119,7 @@ def by_codec(result: Result) -> list[str]:
         written = [
             name for name in result["strategies"] if any(cell(result, d, name, codec) for d in result["datasets"])
         ]
-        if written:
+        if written not in ([], ["arrival"]):
             title = f"bytes at {codec.replace('-', ' ')}, arrival order at zstd 3 = 1"
             lines += [*grid(result, title, lambda d, s, codec=codec: bytes_ratio(result, d, s, codec), written), ""]
     return lines

@@ -7,7 +7,7 @@ from benchmarks.strategies.base import Subject
 PLACE = 7
 TITLE = "lakeopt storage"
 CODECS = ("zstd-3", "zstd-9", "snappy")
-QUICK_CODECS = ("zstd-3", "zstd-9")
+QUICK_CODECS = ("zstd-3",)
 
 
 def options(subject: Subject) -> list[str]:
