@@ -38,19 +38,34 @@ Mask = npt.NDArray[np.bool_]
 class KeyDepths:
     """Per file, in the order of the file list: depth and excess depth, -1 where the file's range is not known.
 
-    Files of unknown range are not counted among the neighbours of the others. ``low`` and ``high`` are numbers that
-    compare within a partition as the ends of whole keys do: two files overlap by more than a shared end point iff
-    each of them has its ``low`` below the other's ``high``. They say nothing where the range is not known.
+    Files of unknown range are not counted among the neighbours of the others. ``lows`` and ``highs`` are the ends of
+    each file column by column of the key; :meth:`ends` makes numbers of them.
     """
 
     depth: Ints
     excess: Ints
-    low: Ints
-    high: Ints
+    lows: Sequence[Ints]
+    highs: Sequence[Ints]
+
+    def ends(self) -> tuple[Ints, Ints]:
+        """Numbers that compare within a partition as the low and high ends of whole keys do.
+
+        Two files overlap by more than a shared end point iff each has its low end below the other's high end. They
+        say nothing where the range is not known.
+        """
+        if len(self.lows) == 1:
+            return self.lows[0], self.highs[0]
+        count = len(self.depth)
+        if not self.lows or not count:
+            return np.zeros(count, np.int64), np.zeros(count, np.int64)
+        pairs = np.concatenate([np.stack(self.lows, axis=1), np.stack(self.highs, axis=1)])
+        numbers = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        return numbers[:count], numbers[count:]
 
     def ranges(self) -> list[tuple[int, int] | None]:
-        """``low`` and ``high`` of each file, None where its range is not known."""
-        pairs = zip(self.low.tolist(), self.high.tolist(), self.excess.tolist(), strict=True)
+        """The :meth:`ends` of each file, None where its range is not known."""
+        lows, highs = self.ends()
+        pairs = zip(lows.tolist(), highs.tolist(), self.excess.tolist(), strict=True)
         return [(low, high) if excess >= 0 else None for low, high, excess in pairs]
 
     def deepest(self, files: pa.Table) -> int:
@@ -59,7 +74,8 @@ class KeyDepths:
         Files of one single value lie side by side: they count as one.
         """
         known = self.excess >= 0
-        group, low, high = partition_groups(files)[known], self.low[known], self.high[known]
+        group = partition_groups(files)[known]
+        low, high = (ends[known] for ends in self.ends())
         begin, end = np.where(low == high, 2 * low, 2 * low + 1), np.where(low == high, 2 * high, 2 * high - 1)
         first = np.unique(np.stack([group, low, high], axis=1), axis=0, return_index=True)[1]
         once = low != high
@@ -132,7 +148,7 @@ def key_depths(
         if len(members) == 0:
             break
         group = _ids(group[ranges.known][shared], ranges.lo_min[ranges.known][shared])
-    return KeyDepths(depth, excess, *_numbered(lows, highs, files.num_rows))
+    return KeyDepths(depth, excess, lows, highs)
 
 
 def _add_ends(lows: list[Ints], highs: list[Ints], point: Mask, met: Ints, ranges: Ranges) -> None:
@@ -146,15 +162,6 @@ def _add_ends(lows: list[Ints], highs: list[Ints], point: Mask, met: Ints, range
     point[met] = ranges.lo_min == ranges.hi_max
     lows.append(low)
     highs.append(high)
-
-
-def _numbered(lows: list[Ints], highs: list[Ints], count: int) -> tuple[Ints, Ints]:
-    """Dense numbers of the ends of whole keys, which compare as these do."""
-    if not lows or not count:
-        return np.zeros(count, np.int64), np.zeros(count, np.int64)
-    ends = np.concatenate([np.stack(lows, axis=1), np.stack(highs, axis=1)])
-    numbers = np.unique(ends, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    return numbers[:count], numbers[count:]
 
 
 def field_ids(schema: pa.Schema, field_types: Mapping[str, str], columns: Sequence[str]) -> dict[int, str]:
