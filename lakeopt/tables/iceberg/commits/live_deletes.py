@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -81,6 +82,7 @@ class SpentDeletes:
     replaced: Set[str]
     _index: DeleteIndex | None = None
     _deletes: dict[str, pa.Table] = field(default_factory=dict)
+    _staying: dict[str, pa.Table] = field(default_factory=dict)
     _in_use: dict[str, set[str]] = field(default_factory=dict)
     _sources: dict[str, SourceManifest] = field(default_factory=dict)
 
@@ -126,11 +128,17 @@ class SpentDeletes:
 
     def _used_by_staying(self, index: DeleteIndex, manifest: ManifestFile, partitioning: Partitioning) -> set[str]:
         path = manifest.manifest_path
-        if path not in self._in_use:
+        if path not in self._staying:
             files = _read_all(self.io, [manifest], partitioning)
-            gone = pc.is_in(files["file_path"], pa.array(list(self.replaced), pa.string()))
-            self._in_use[path] = _named(index.applied(files.filter(pc.invert(gone))))
+            gone = pc.is_in(files["file_path"], self._gone)
+            self._staying[path] = files.filter(pc.invert(gone)).select(_listed([]).column_names)
+        if path not in self._in_use:
+            self._in_use[path] = _named(index.applied(self._staying[path]))
         return self._in_use[path]
+
+    @cached_property
+    def _gone(self) -> pa.Array:
+        return pa.array(list(self.replaced), pa.string())
 
     def _used_by_coming(
         self, index: DeleteIndex, partitioning: Partitioning, partitions: Iterable[tuple[int, Record]], sequence: int

@@ -49,8 +49,8 @@ from lakeopt.tables.iceberg.commits.replacement import Replacement, planned_spec
 from lakeopt.tables.iceberg.commits.summary import layout_properties, replace_summary
 from lakeopt.tables.iceberg.commits.window import (
     LiveFiles,
+    NewDeletes,
     global_specs,
-    new_deletes,
     open_window,
     refuse_new_deletes,
 )
@@ -86,7 +86,8 @@ class ReplaceCommitter:
         if not plan.groups:
             return
         try:
-            state = _validate(fresh, plan, LiveFiles(fresh.io, planned_specs(plan)), plan.groups)
+            live = LiveFiles(fresh.io, planned_specs(plan))
+            state = _validate(fresh, plan, live, NewDeletes(fresh.io), plan.groups)
         except CommitConflict as error:
             raise StalePlan(str(error), hint=error.hint) from error
         require_known_deletes(fresh, plan.groups, state.base, state.sources)
@@ -116,13 +117,14 @@ class ReplaceCommitter:
         fresh = writable(table)
         live = LiveFiles(fresh.io, planned_specs(plan, staged))
         groups = staged_groups(plan, staged)
-        state = _validate(fresh, plan, live, groups)
+        new = NewDeletes(fresh.io)
+        state = _validate(fresh, plan, live, new, groups)
         require_known_deletes(fresh, groups, state.base, state.sources)
         replacement = Replacement.of(fresh, table.resolve, plan, staged, state.sources)
         spent = SpentDeletes(fresh.io, live.wanted.keys())
         manifests = ReplaceManifests(int(fresh.metadata.new_snapshot_id()))
         saving = LayoutSaving.of(groups, staged)
-        work = _Commit(plan, groups, live, spent, replacement, manifests, saving, before_attempt)
+        work = _Commit(plan, groups, live, new, spent, replacement, manifests, saving, before_attempt)
         on_snapshot_id(work.manifests.snapshot_id)
         with work.manifests.discarded_on_failure(fresh):
             return work.run(fresh)
@@ -156,6 +158,7 @@ def _validate(
     table: Iceberg,
     plan: RewritePlan,
     live: LiveFiles,
+    new: NewDeletes,
     groups: Sequence[FileGroup],
     coming: Iterable[tuple[int, tuple[str, ...]]] = (),
 ) -> _State:
@@ -174,7 +177,7 @@ def _validate(
     moves = require_current_spec(table.metadata, groups)
     if window.base.snapshot_id != window.head.snapshot_id:
         replaced = [e.data_file for source in sources for e in source.entries if e.data_file.file_path in live.wanted]
-        refuse_new_deletes(replaced, new_deletes(table.io, window.base, manifests), global_specs(table.metadata))
+        refuse_new_deletes(replaced, new.since(window.base, manifests), global_specs(table.metadata))
         if moves:
             refuse_equality_deletes(table.io, table.metadata, window.base, manifests, moves_of(groups, coming))
     return _State(window.base, window.head, manifests, sources)
@@ -187,6 +190,7 @@ class _Commit:
     plan: RewritePlan
     groups: Sequence[FileGroup]
     live: LiveFiles
+    new: NewDeletes
     deletes: SpentDeletes
     replacement: Replacement
     manifests: ReplaceManifests
@@ -197,7 +201,7 @@ class _Commit:
         """Try until it is committed, refused, or time is up."""
         deadline = time.monotonic() + PATIENCE
         for attempt in itertools.count(1):
-            state = _validate(table, self.plan, self.live, self.groups, self.replacement.partitions)
+            state = _validate(table, self.plan, self.live, self.new, self.groups, self.replacement.partitions)
             spent = self._spent(table, state)
             manifest_list, kept, requirements, updates = self._prepare(table, state, spent, attempt)
             with shielded() as shield:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from pyiceberg.io import FileIO
@@ -104,29 +104,47 @@ class LiveFiles:
         return self._read[path]
 
 
-def new_deletes(io: FileIO, base: Snapshot, manifests: Sequence[ManifestFile]) -> list[DataFile]:
-    """Delete files that the rewrite would miss: live at the head and not at the base, whoever wrote or moved them.
+@dataclass
+class NewDeletes:
+    """Finds delete files that a rewrite would miss. Manifests never change: each is read once, ever."""
 
-    Equality deletes that are younger than the base are none of them: they apply to the new files as they did to
-    the old ones, since the new ones carry the base's sequence number. Only delete manifests that one end of the
-    window has and the other lacks are read.
-    """
-    deletes = list(with_live_files(manifests, ManifestContent.DELETES))
-    if not deletes:
-        return []
-    before = {m.manifest_path: m for m in read_manifest_list(io, base) if m.content == ManifestContent.DELETES}
-    fresh = [manifest for manifest in deletes if manifest.manifest_path not in before]
-    if not fresh:
-        return []
-    after = {manifest.manifest_path for manifest in deletes}
-    gone = [manifest for path, manifest in before.items() if path not in after]
-    known = {entry.data_file.file_path for entry in _live(io, gone)}
-    missed = (entry for entry in _live(io, fresh) if not _applies_anyway(entry, base))
-    return [entry.data_file for entry in missed if entry.data_file.file_path not in known]
+    io: FileIO
+    _read: dict[str, tuple[ManifestEntry, ...]] = field(default_factory=dict)
+    _before: dict[int, dict[str, ManifestFile]] = field(default_factory=dict)
 
+    def since(self, base: Snapshot, manifests: Sequence[ManifestFile]) -> list[DataFile]:
+        """Delete files that are live in these manifests of a head and not at the base, whoever wrote or moved them.
 
-def _live(io: FileIO, manifests: Iterable[ManifestFile]) -> list[ManifestEntry]:
-    return [entry for manifest in manifests for entry in read_source(io, manifest).entries]
+        Equality deletes that are younger than the base are none of them: they apply to the new files as they did to
+        the old ones, since the new ones carry the base's sequence number. Only delete manifests that one end of the
+        window has and the other lacks are read.
+        """
+        after = {m.manifest_path: m for m in with_live_files(manifests, ManifestContent.DELETES)}
+        if not after:
+            return []
+        before = self._at(base)
+        fresh = [manifest for path, manifest in after.items() if path not in before]
+        if not fresh:
+            return []
+        gone = [manifest for path, manifest in before.items() if path not in after]
+        known = {entry.data_file.file_path for entry in self._live(gone)}
+        missed = (entry for entry in self._live(fresh) if not _applies_anyway(entry, base))
+        return [entry.data_file for entry in missed if entry.data_file.file_path not in known]
+
+    def _at(self, base: Snapshot) -> dict[str, ManifestFile]:
+        if base.snapshot_id not in self._before:
+            manifests = read_manifest_list(self.io, base)
+            self._before[base.snapshot_id] = {
+                m.manifest_path: m for m in manifests if m.content == ManifestContent.DELETES
+            }
+        return self._before[base.snapshot_id]
+
+    def _live(self, manifests: Iterable[ManifestFile]) -> Iterator[ManifestEntry]:
+        for manifest in manifests:
+            path = manifest.manifest_path
+            if path not in self._read:
+                self._read[path] = tuple(read_source(self.io, manifest).entries)
+            yield from self._read[path]
 
 
 def _applies_anyway(entry: ManifestEntry, base: Snapshot) -> bool:
