@@ -5,7 +5,9 @@ A delete file that is taken out too early brings deleted rows back; so each test
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +15,8 @@ import pytest
 from hand_rewrite import commit, live_files, metadata_files, plan_for, referenced_files, stage
 from lake import Lake
 from plain_reader import entries_of, read_ids
+from pyiceberg.io import InputFile
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent, ManifestEntryStatus
 from pyiceberg.table import Table
 
@@ -313,3 +317,34 @@ def test_a_position_delete_file_that_another_engine_merged_meanwhile_is_a_confli
     lake.land(table, lake.position_deletes(table, {first.file_path: [3]}, like=first))
     with pytest.raises(CommitConflict, match="position delete file"):
         commit(lake.load("db.t"), plan, staged)
+
+
+def test_over_all_attempts_a_manifest_is_read_a_few_times_at_most(
+    lake: Lake, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that reads all that came since the base outlasts the next commit of a busy writer."""
+    first, second, *_ = files_of(table)
+    plan = plan_for(table, files=[first, second])
+    staged = stage(table, plan)
+    lands = iter(range(8))
+    opened: Counter[str] = Counter()
+    new_input = PyArrowFileIO.new_input
+
+    def counting(io: PyArrowFileIO, location: str) -> InputFile:
+        opened[location] += location.endswith(".avro") and not Path(location).name.startswith("snap-")
+        return new_input(io, location)
+
+    def upsert() -> None:
+        if next(lands, None) is not None:
+            with monkeypatch.context() as others:
+                others.setattr(PyArrowFileIO, "new_input", new_input)
+                head = lake.load("db.t")
+                lake.land(head, lake.equality_deletes(head, pa.table({"id": [3]}), like=first))
+
+    monkeypatch.setattr(PyArrowFileIO, "new_input", counting)
+    committer("lakeopt").commit(
+        IcebergTable(table), plan, staged, on_snapshot_id=lambda number: None, before_attempt=upsert
+    )
+    assert next(lands, None) is None
+    assert max(opened.values()) <= 4
+    assert read_ids(lake.load("db.t")) == sorted(set(range(40)) - {3})
