@@ -37,18 +37,19 @@ def bytes_ratio(result: Result, dataset: str, strategy: str, codec: str = "zstd-
     return None if found is None or found["bytes"] is None else found["bytes"] / base["zstd-3"]
 
 
-def read_ratio(result: Result, dataset: str, strategy: str) -> float | None:
-    """Bytes that the queries read by their weights, relative to the same rows merged in arrival order."""
-    here, merged = (_read_bytes(result, dataset, one) for one in (strategy, "bin-pack"))
+def read_ratio(result: Result, dataset: str, strategy: str, figure: str = "bytes") -> float | None:
+    """Bytes (or ``hot_seconds``) of the queries by their weights, relative to the same rows merged in arrival order."""
+    here, merged = (_asked(result, dataset, one, figure) for one in (strategy, "bin-pack"))
     return None if here is None or not merged else here / merged
 
 
-def _read_bytes(result: Result, dataset: str, strategy: str) -> float | None:
+def _asked(result: Result, dataset: str, strategy: str, figure: str) -> float | None:
     found = cell(result, dataset, strategy)
-    if found is None or found["queries"] is None or None in found["queries"].values():
-        return None
     weights = result["datasets"][dataset]["queries"]
-    return sum(weight * found["queries"][query]["bytes"] for query, weight in weights.items())
+    figures = [(((found and found["queries"]) or {}).get(query) or {}).get(figure) for query in weights]
+    if any(value is None for value in figures):
+        return None
+    return sum(weight * value for weight, value in zip(weights.values(), figures, strict=True))
 
 
 def geometric_mean(values: Sequence[float | None]) -> float | None:
@@ -158,6 +159,9 @@ def markdown(result: Result) -> str:
     lines = [conditions(result), "", _SIZES + sizes(result), ""]
     lines += [*grid(result, "bytes at zstd 3", lambda d, s: bytes_ratio(result, d, s), strategies), ""]
     lines += [*grid(result, "bytes that queries read", lambda d, s: read_ratio(result, d, s), strategies), ""]
+    if result["settings"]["query_runs"]:
+        title = "hot seconds of queries"
+        lines += [*grid(result, title, lambda d, s: read_ratio(result, d, s, "hot_seconds"), strategies), ""]
     return "\n".join([*lines, *by_codec(result), *seconds(result, asked)])
 
 

@@ -279,6 +279,7 @@ def test_tables_show_ratios_and_null_as_a_dash() -> None:
     assert "| Z-ORDER | **0.600** | **0.600** |" in rows
     assert "| HILBERT | – | – |" in rows
     assert "| Z-ORDER | **0.750** | **0.750** |" in rows, "reads are relative to rows merged in arrival order"
+    assert "| hot seconds of queries | d | geometric mean |" in rows
     for shown in (tables.short(result), tables.quick(result)):
         assert "2026-01-01" in shown
 
