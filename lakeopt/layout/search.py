@@ -33,6 +33,8 @@ PROMISING, VERIFIED = 8, 3
 FAR_BEHIND, BEHIND = 1.05, 1.02
 #: Block sizes: the columns tried inside them, and how many a key inside blocks may have.
 BLOCK_KEYS, BLOCK_DEPTH = 8, 4
+#: Columns tried behind what is asked for in front, and how many of them are put there.
+LEAD_KEYS, LEAD_DEPTH = 8, 4
 #: Orders that are sifted, and the share of them that keys over the whole table may have, by their length from two on.
 MOST_SCREENED, GROWTH_SHARES = 200, (0.5, 0.65, 0.72, 0.75)
 #: Rows that polish may encode in all, its fewest trials, and the share of the orders sifted that it has at most.
@@ -84,10 +86,11 @@ def search(
     ``columns`` are the possible key columns by ascending cardinality, ``blocks`` the sizes of arrival blocks to sort
     in. About ``most`` orders are sifted on few rows. ``out_of_time(share)`` is asked before each trial whether that
     share of the time is over. ``wanted`` orders are measured and verified whatever they take, also in front of the
-    best order found (a workload's filtered columns, say).
+    best order found and of the best that begins with them (a workload's filtered columns, say).
     """
     found = _Search(columns, trials, rows, out_of_time, most)
     found.grow(wanted)
+    found.follow(wanted)
     found.sort_in_blocks(blocks)
     return found.verified(wanted)
 
@@ -132,6 +135,18 @@ class _Search:
         tails = [with_tail(order, self.columns) for order in [*self.screen.ranked()[:2], RowOrder()]]
         self.screen.measure(tails, self.until(TAILS))
 
+    def follow(self, leads: Sequence[RowOrder]) -> None:
+        """The best that begins as each lead does, step by step: what is asked for in front need not lead the best."""
+        for lead in leads:
+            for _ in range(LEAD_DEPTH):
+                begun = [order for order in self.screen.ranked() if _begins(order, lead)]
+                if not begun:
+                    break
+                new = [*appended(begun[0], self.keys[:LEAD_KEYS]), with_tail(begun[0], self.columns)]
+                found = self.screen.measure(new, self.until(TAILS))
+                if not found or self.screen.bytes[found[0]] > self.screen.bytes[begun[0]] * (1 - MIN_STEP):
+                    break
+
     def sort_in_blocks(self, sizes: Sequence[int]) -> None:
         """Each block size on its own: what is good inside a block differs from what is good over the whole table.
 
@@ -159,6 +174,8 @@ class _Search:
             return self.result()
         best = self.screen.ranked()[0]
         asked = [*wanted, *(replace(best, columns=_joined(lead.columns, best.columns)) for lead in wanted)]
+        begun = [[order for order in self.screen.ranked() if _begins(order, lead)] for lead in wanted]
+        asked += [order for orders in begun for order in orders[:1]]
         late = self.until(PROMOTION)
         if not late():
             middle = self.pool(self.rows.trial)
@@ -237,6 +254,10 @@ def _by_promise(grown_from: Sequence[Sequence[RowOrder]]) -> list[RowOrder]:
     """Orders by the ranks of what they grew from and of what was added, summed: one that is cut short is wide."""
     ranked = [(2 * start + place, order) for start, grew in enumerate(grown_from) for place, order in enumerate(grew)]
     return list(dict.fromkeys(order for _, order in sorted(ranked, key=lambda pair: pair[0])))
+
+
+def _begins(order: RowOrder, lead: RowOrder) -> bool:
+    return order.block_rows is None and order.columns[: len(lead.columns)] == lead.columns
 
 
 def _in_front(order: RowOrder, columns: Iterable[str]) -> list[RowOrder]:

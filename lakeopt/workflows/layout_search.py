@@ -63,7 +63,7 @@ class LayoutSearch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock, self._budget = clock, time_budget
-        self._started = clock() if started is None else started
+        self._started = self._ranked = clock() if started is None else started
         self.writer = writer
         quick = replace(writer, level=None if writer.level is None else min(writer.level, TRIAL_LEVEL))
         self.trial = Trial(
@@ -75,13 +75,16 @@ class LayoutSearch:
             seed=seed,
             out_of_time=lambda: self.out_of_time(_RANKING),
         )
+        self._ranked = clock() if time_budget is not None else self._ranked
         verify = min(rows.num_rows, self.trial.group_rows)
         screen, compare = (min(verify, window_rows(rows, size)) for size in (SCREEN_BYTES, TRIAL_BYTES))
         self.rows = TrialRows(screen, compare, verify)
 
     def out_of_time(self, share: float = 1.0) -> bool:
-        """Whether this share of the time allowed is over."""
-        return self._budget is not None and self._clock() - self._started >= share * self._budget
+        """Whether this share of the time allowed is over, once the columns are ranked of what they left."""
+        if self._budget is None:
+            return False
+        return self._clock() >= self._ranked + share * (self._started + self._budget - self._ranked)
 
     def run(self, wanted: Sequence[RowOrder] = ()) -> SearchResult:
         """Rank orders by measured bytes."""
