@@ -173,6 +173,7 @@ def test_a_memory_that_does_not_fit_is_searched_anew(
         text = to_json(dataclasses.replace(held, writer=writer))
         loaded.transaction().set_properties({"lakeopt.measured-layout": text}).commit_transaction()
         assert lakeopt.plan(NAME, compatible_with=["duckdb"]).is_remembered
+        assert lakeopt.plan(NAME, compatible_with=["spark-iceberg=1.10"]).is_remembered
     before = len(searches)
     assert not lakeopt.plan(NAME, **options).is_remembered
     assert len(searches) == before + 1

@@ -68,8 +68,8 @@ class MeasuredLayout:
 
     ``bytes_ratio`` is what was foretold, to arrival order; ``read_ratio`` the bytes that reads take, in the same way
     (without queries a read takes all). ``record_count`` and ``measured_at`` are of the table then, ``queries`` is a
-    digest of the file that it was judged by. ``arrival_bytes`` of ``arrival_records`` rows became ``written_bytes``.
-    The layout is without its cut points.
+    digest of the file that it was judged by, and ``encodings`` those that might be written. ``arrival_bytes`` of
+    ``arrival_records`` rows became ``written_bytes``. The layout is without its cut points.
     """
 
     plan_id: str
@@ -81,6 +81,7 @@ class MeasuredLayout:
     read_ratio: float
     record_count: int
     queries: str | None = None
+    encodings: tuple[str, ...] = ()
     arrival_bytes: int = 0
     arrival_records: int = 0
     written_bytes: int = 0

@@ -50,7 +50,7 @@ def chosen_layout(
     """The layout that was asked for, else the one that the table remembers, else what measuring recommends.
 
     ``wishes`` are of the recommendation. A memory serves where it is of the same goal and queries, its columns are
-    still there and its encodings are read by all readers, and the table has not outgrown it.
+    still there, all readers read its encodings and none that were left out then, and the table has not outgrown it.
     """
     readers.allowed(wishes["compatible_with"])
     _check_columns(table, sort_by)
@@ -90,10 +90,10 @@ def _still_holds(held: MeasuredLayout, table: Table, rows: int, wishes: Mapping[
         strategy_named(held.layout.strategy).layout(held.layout.columns)
     except (UsageError, UnknownName):
         return False
+    read = readers.allowed(wishes["compatible_with"])
     named = {*writer.encodings, *writer.bloom_filters}
-    return named <= table.field_types.keys() and set(writer.encodings.values()) <= readers.allowed(
-        wishes["compatible_with"]
-    )
+    written = set(writer.encodings.values())
+    return named <= table.field_types.keys() and written <= read <= set(held.encodings)
 
 
 def _from_memory(held: MeasuredLayout, wishes: Mapping[str, Any]) -> Chosen:
@@ -125,6 +125,7 @@ def _from_search(advice: LayoutRecommendation, plan_id: str, rows: int, wishes: 
         read_ratio=_read_ratio(best, advice.candidates),
         record_count=rows,
         queries=None if queries is None else _digest(queries),
+        encodings=tuple(sorted(readers.allowed(wishes["compatible_with"]))),
     )
     return Chosen(layout, advice.reason, WriterOptions.from_mapping(best.writer), measured)
 

@@ -21,6 +21,7 @@ def rewrite_rate(table: Table, settings: Settings) -> float:
         events = [read_object(table, f"{base}/{name}") for name in sorted(ended)[-RUNS:]]
     except LakeoptError:  # no journal to be found: the rate is not known, the plan is none the worse
         return REWRITE_RATE
-    results = [event["result"] for event in events if event is not None and event["result"].get("groups_done")]
+    found = [event.get("result") or {} for event in events if event is not None]
+    results = [result for result in found if result.get("groups_done")]  # other commands have none
     read, seconds = (sum(result[name] for result in results) for name in ("bytes_before", "elapsed_seconds"))
     return read / seconds if read >= ENOUGH_BYTES and seconds > 0 else REWRITE_RATE
