@@ -69,7 +69,7 @@ def schema() -> Schema:
 def bound(field_id: int, value: int) -> bytes:
     """A bound as the manifest holds it, of the column's type."""
     if field_id <= 2:
-        return struct.pack("<i", value % 10_000)
+        return struct.pack("<i", value)
     kind = StringType() if field_id == 3 else TYPES[field_id % 3]
     if isinstance(kind, StringType):
         return f"c-{value:07d}".encode()
@@ -81,6 +81,7 @@ def data_file(table: Table, partition: int, random: np.random.Generator) -> Data
     ids = range(1, COLUMNS + 1)
     rows = int(random.integers(50_000, 500_000))
     low = random.integers(0, 10**6, COLUMNS).tolist()
+    low[:2] = (value % 10_000 for value in low[:2])
     file = DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=f"{table.location()}/data/region={partition}/{uuid.UUID(bytes=random.bytes(16))}.parquet",
