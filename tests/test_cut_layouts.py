@@ -15,11 +15,11 @@ from lake import Lake
 
 import lakeopt
 from lakeopt.errors import UsageError
+from lakeopt.keys.layout_key import layout_key
 from lakeopt.model.layout_record import LAYOUT_PROPERTY, digest, digest_in, recorded
 from lakeopt.model.plan import Layout, RewritePlan, SortField
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.parquet.order import leading_numbers
-from lakeopt.workflows.cut_points import leading_key
 
 #: Whole rewrites, each a second or two: left out of `make check`.
 pytestmark = pytest.mark.slow
@@ -52,7 +52,7 @@ def live(lake: Lake, name: str) -> list[str]:
 
 def numbers(lake: Lake, name: str, layout: Layout) -> list[list[int]]:
     """The layout's number of each row, file by file."""
-    leading = leading_key(layout, lake.load(name).schema().as_arrow())
+    leading = layout_key(layout, lake.load(name).schema().as_arrow())
     assert leading is not None
     found = []
     for path in live(lake, name):

@@ -35,6 +35,10 @@ class SortField:
         return text if (self.direction, self.nulls) == default else f"{text} nulls {self.nulls}"
 
 
+#: The strategy whose cut points divide a partition into files.
+PV_BUCKETS = "pv-buckets"
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How rows lie in the files of a table. ``version`` is raised when the same words come to mean another order.

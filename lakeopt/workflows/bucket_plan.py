@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +17,11 @@ import pyarrow.compute as pc
 from lakeopt.analysis.bucket_weights import ValueRows, Weights, by_value, bytes_a_row, count_rows, order_bytes, plain
 from lakeopt.errors import UsageError
 from lakeopt.keys.cut_points import ascending, codes, from_text, to_text
+from lakeopt.keys.layout_key import layout_key
 from lakeopt.keys.leading_key import RangeKey
 from lakeopt.layout.pv_buckets import SNAP, Cut, cuts, evenness, second_key
 from lakeopt.model.plan import Layout, SortField
-
-if TYPE_CHECKING:
-    from lakeopt.workflows.cut_points import CutRequest
+from lakeopt.workflows.cut_request import CutRequest
 
 #: Up to so many values a plan names those that it has seen where not all were counted; a row of any other value is in
 #: a bucket behind the last. Where there are more, a value that was not seen is where it sorts.
@@ -223,9 +222,7 @@ def _layout(
 
 def _expected(layout: Layout, counted: ValueRows, weights: Weights, request: CutRequest) -> BucketPlan:
     """What the buckets of a layout would hold, by the rows that were kept."""
-    from lakeopt.workflows.cut_points import leading_key
-
-    key = leading_key(layout, request.table.schema)
+    key = layout_key(layout, request.table.schema)
     assert isinstance(key, RangeKey)
     number = len(key.cuts[0]) + 1 + (layout.seen is not None)
     if not counted.rows.num_rows or not len(weights):

@@ -8,9 +8,9 @@ from lakeopt.config import Settings, load_settings
 from lakeopt.errors import UnknownName, UsageError
 from lakeopt.layout.bucket_sql import Dialect, SqlColumn, bucket_sql, compares_alike
 from lakeopt.model.buckets import Bucket, BucketTable
-from lakeopt.model.plan import Layout, SortField
+from lakeopt.model.plan import PV_BUCKETS, Layout, SortField
 from lakeopt.tables.base import Table
-from lakeopt.workflows.cut_points import PV_BUCKETS, Cutting
+from lakeopt.workflows.cut_points import Cutting
 
 
 def buckets(

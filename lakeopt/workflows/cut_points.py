@@ -13,48 +13,18 @@ from lakeopt.config import Settings
 from lakeopt.errors import UsageError
 from lakeopt.keys.curves import CURVES
 from lakeopt.model.layout_record import recorded
-from lakeopt.model.plan import Layout
-from lakeopt.model.scan import LeadingKey
+from lakeopt.model.plan import PV_BUCKETS, Layout
 from lakeopt.tables.base import Table
 from lakeopt.workflows import resources
+from lakeopt.workflows.cut_request import CutRequest
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lakeopt.workflows.bucket_plan import BucketPlan
 
 #: Ranges that a column is divided into for a curve: more would tell rows apart that lie on one page anyway.
 CURVE_RANGES = 256
 #: Cut points stay as long as none is further than this share of all rows from where it belongs.
 DRIFT = 0.2
-#: A sample for cut points takes at most this, and this share of the memory allowed.
-SAMPLE_BYTES, _MEMORY_SHARE = 64_000_000, 8
-PV_BUCKETS = "pv-buckets"
-
-
-@dataclass(frozen=True, slots=True)
-class CutRequest:
-    """What cut points are made from: files of a table, and what was asked for.
-
-    ``counts`` is ``exact``, ``sample``, ``previous`` or the path of a file, None where nothing was said.
-    """
-
-    table: Table
-    files: pa.Table
-    target_file_bytes: int
-    memory_bytes: int
-    threads: int
-    buckets: int | None = None
-    counts: str | Path | None = None
-    filtered: Sequence[str] = ()
-
-    def sample(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows of the table, some columns of them or all."""
-        from lakeopt.analysis.sampling import draw_sample
-
-        budget = min(SAMPLE_BYTES, self.memory_bytes // _MEMORY_SHARE)
-        scan = self.table.scan(self.files)
-        return draw_sample(scan, budget_bytes=budget, threads=self.threads, columns=columns).rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +113,13 @@ def with_cut_points(layout: Layout, request: CutRequest) -> Layout:
 
 def _held(layout: Layout, table: Table) -> Layout | None:
     """The layout that a table records, where it is the one asked for and fits the columns of today."""
+    from lakeopt.keys.layout_key import layout_key
+
     held = recorded(table.properties)
     if held is None or not _is_for(held, layout):
         return None
     try:
-        return held if leading_key(held, table.schema) is not None else None
+        return held if layout_key(held, table.schema) is not None else None
     except UsageError:
         return None
 
@@ -165,12 +137,13 @@ def _is_for(held: Layout, layout: Layout) -> bool:
 def _curve(layout: Layout, held: Layout | None, request: CutRequest) -> Layout:
     from lakeopt.analysis.bucket_weights import plain
     from lakeopt.keys.cut_points import divides_evenly, quantiles, to_text
+    from lakeopt.keys.layout_key import layout_key
 
     names = [column.name for column in layout.columns]
     sample = request.sample(names)
     columns = {name: plain(sample.column(name)) for name in names}
     if held is not None:
-        cuts = leading_key(held, request.table.schema).cuts  # type: ignore[union-attr]
+        cuts = layout_key(held, request.table.schema).cuts  # type: ignore[union-attr]
         if all(divides_evenly(columns[name], cut, DRIFT) for name, cut in zip(names, cuts, strict=True)):
             return held
     made = {name: to_text(quantiles(column, CURVE_RANGES)) for name, column in columns.items()}
@@ -181,26 +154,3 @@ def _buckets(layout: Layout, held: Layout | None, request: CutRequest) -> Bucket
     from lakeopt.workflows.bucket_plan import plan_buckets
 
     return plan_buckets(layout, held, request)
-
-
-def leading_key(layout: Layout, schema: pa.Schema) -> LeadingKey | None:
-    """The key that a layout's cut points make; None where it has none.
-
-    :raises UsageError: a cut point is no value of its column.
-    """
-    from lakeopt.keys.cut_points import are_ascending, from_text
-    from lakeopt.keys.leading_key import CurveKey, RangeKey
-
-    if not layout.cuts:
-        return None
-    names = tuple(layout.cuts)
-    gone = [name for name in names if name not in schema.names]
-    if gone:
-        raise UsageError(f"the layout's column {gone[0]!r} is not in the table", hint="make a new plan")
-    cuts = tuple(from_text(layout.cuts[name], schema.field(name).type) for name in names)
-    if layout.strategy in CURVES and all(are_ascending(cut) and not cut.null_count for cut in cuts):
-        return CurveKey(layout.strategy, names, cuts)
-    if layout.strategy != PV_BUCKETS or len({len(cut) for cut in cuts}) > 1 or not are_ascending(*cuts):
-        raise UsageError(f"these are no cut points of a layout {layout.strategy!r}", hint="make a new plan")
-    seen = None if layout.seen is None else from_text(layout.seen, schema.field(names[0]).type)
-    return RangeKey(names, cuts, seen)

@@ -15,13 +15,13 @@ from lakeopt import __version__
 from lakeopt.engines.base import Engine
 from lakeopt.errors import ProofFailed, Unreachable
 from lakeopt.keys.curves import CURVES
+from lakeopt.keys.layout_key import layout_key
 from lakeopt.model.layout_record import name_suffix, without_cuts
 from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup
 from lakeopt.model.result import FailedGroup, RewriteResult, Verification
 from lakeopt.model.scan import Repartition, Scan, StageRequest, WriterOptions
 from lakeopt.tables.base import Committed, Table
 from lakeopt.workflows import resources
-from lakeopt.workflows.cut_points import leading_key
 from lakeopt.workflows.journal import JournalWriter
 from lakeopt.workflows.verify import joined, proof_method, prove, staged_scan
 
@@ -216,7 +216,7 @@ class GroupRun:
             },
             progress=self._advance,
             partition=self._repartition(group),
-            leading=leading_key(plan.layout, scan.schema),
+            leading=layout_key(plan.layout, scan.schema),
             block_rows=plan.layout.block_rows,
         )
 
