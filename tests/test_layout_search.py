@@ -121,7 +121,7 @@ def test_a_short_time_gives_the_best_found_so_far(seconds: float) -> None:
 
 def test_columns_that_time_left_unranked_are_counted_and_no_key() -> None:
     rows = events(20_000)
-    search = LayoutSearch(rows, WRITER, encodings=ENCODINGS, time_budget=10.0, clock=Clock())
+    search = LayoutSearch(rows, WRITER, encodings=ENCODINGS, time_budget=6.0, clock=Clock())
     assert 0 < len(search.trial.unranked) < rows.num_columns
     found = search.run()
     assert not found.complete

@@ -20,7 +20,7 @@ import pyarrow as pa
 from lakeopt.analysis.column_encodings import ColumnEncodings
 from lakeopt.analysis.encoded_size import encoded_columns, footer_size, row_group_rows
 from lakeopt.analysis.extrapolation import ColumnExtent, Extent, distinct
-from lakeopt.analysis.rank_codes import RankCodes, Unsigned, is_sortable, rank_codes, sorted_rows
+from lakeopt.analysis.rank_codes import RankCodes, Unsigned, is_sortable, rank_codes, ranking_seconds, sorted_rows
 from lakeopt.analysis.windows import Window, WindowedRows
 from lakeopt.model.row_order import RowOrder
 from lakeopt.model.scan import WriterOptions
@@ -45,8 +45,8 @@ class Trial:
 
     ``encodings`` are those that may be written; ``partition`` numbers the table partition of each row, one partition
     after the other: rows never leave it, and it begins its own row group. Windows lie at the same seeded places in
-    every order, so that orders are compared on equal terms. Columns that ``out_of_time`` leaves unranked are measured,
-    but nothing is sorted by them.
+    every order, so that orders are compared on equal terms. ``out_of_time`` is asked whether so many seconds more are
+    too many to rank a column: it is measured then, but nothing is sorted by it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Trial:
         partition: Unsigned | None = None,
         threads: int = 1,
         seed: int = 0,
-        out_of_time: Callable[[], bool] = lambda: False,
+        out_of_time: Callable[[float], bool] = lambda seconds: False,
     ) -> None:
         self._columns = {name: _one_chunk(rows[name]) for name in rows.column_names}
         self._count: int = rows.num_rows
@@ -81,12 +81,12 @@ class Trial:
         self._sizes: dict[tuple[bytes, str], float] = {}
 
     def _coded(
-        self, rows: pa.Table, sortable: Sequence[str], out_of_time: Callable[[], bool]
+        self, rows: pa.Table, sortable: Sequence[str], out_of_time: Callable[[float], bool]
     ) -> Mapping[str, RankCodes]:
         """Rank codes of the columns, of the narrow ones first: the wide ones cost most, and lead least often."""
 
         def coded(name: str) -> RankCodes | None:
-            return None if out_of_time() else rank_codes(rows[name])
+            return None if out_of_time(ranking_seconds(self._columns[name])) else rank_codes(rows[name])
 
         narrow_first = sorted(sortable, key=lambda name: self._columns[name].nbytes)
         found = dict(zip(narrow_first, self._pool.map(coded, narrow_first), strict=True))

@@ -28,7 +28,7 @@ _PASSED_ROWS, _FEWEST = 900_000_000, 100
 #: Columns that sifting may encode in all, and the fewest orders of a very wide table: a column has a price of its own.
 _ENCODED_COLUMNS, _FEWEST_WIDE = 40_000, 20
 #: Share of the time after which no more columns are ranked.
-_RANKING = 0.25
+_RANKING = 0.45
 #: Trials that have to fit in the time allowed, and those on a row group, which have this share of the time.
 _TRIALS, _LARGE_TRIALS, _LARGE_SHARE = 120, 6, 0.4
 
@@ -73,12 +73,18 @@ class LayoutSearch:
             partition=partition,
             threads=threads,
             seed=seed,
-            out_of_time=lambda: self.out_of_time(_RANKING),
+            out_of_time=self._is_too_long,
         )
         self._ranked = clock() if time_budget is not None else self._ranked
         verify = min(rows.num_rows, self.trial.group_rows)
         screen, compare = (min(verify, window_rows(rows, size)) for size in (SCREEN_BYTES, TRIAL_BYTES))
         self.rows = TrialRows(screen, compare, verify)
+
+    def _is_too_long(self, seconds: float) -> bool:
+        """Whether a column that takes so long should not be ranked."""
+        if self._budget is None:
+            return False
+        return self._clock() - self._started + seconds >= _RANKING * self._budget
 
     def out_of_time(self, share: float = 1.0) -> bool:
         """Whether this share of the time allowed is over, once the columns are ranked of what they left."""
