@@ -125,7 +125,7 @@ def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
 def _(lake: Lake, patch: pytest.MonkeyPatch, sick: bool) -> None:
     layout = Layout("sort", (SortField("id"),))
     held = MeasuredLayout(
-        "p", "2026-11-01T00:00:00+00:00", "storage", layout, {}, 0.5, 0.5, 9, None, 10**6, 10**5, 5 * 10**5
+        "p", "2026-11-01T00:00:00+00:00", "storage", layout, {}, 0.5, 0.5, 9, None, (), 10**6, 10**5, 5 * 10**5
     )
     table = lake.create("db.t", SCHEMA, properties={MEASURED_PROPERTY: to_json(held)})
     written = 9 * 10**5 if sick else 5 * 10**5
