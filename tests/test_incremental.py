@@ -95,6 +95,22 @@ def test_groups_across_the_boundaries_of_queried_ranges_come_first(lake: Lake, t
     assert lakeopt.apply(plan).groups_done == 3
 
 
+@pytest.mark.parametrize("strategy", ["sort", "pv-buckets"])
+def test_queries_that_cannot_be_used_do_not_keep_the_others(lake: Lake, tmp_path: Path, strategy: str) -> None:
+    queries, schema = tmp_path / "q.sql", pa.schema([("part", pa.int32()), ("key", pa.int64())])
+    good = "-- name: good\nSELECT count(*) FROM t WHERE key > 50;\n"
+    bad = "-- name: cut off\nSELECT FROM WHERE;\n-- name: unknown\nSELECT no_column FROM t;\n"
+    table = lake.create(NAME, schema, partition=[("part", "identity")])
+    for part in range(2):
+        lake.append(table, pa.table({"part": [part] * 100, "key": range(100)}, schema=schema))
+    choices: dict[str, Any] = {"strategy": strategy, "sort_by": [SortField("key")], "queries": queries}
+    queries.write_text(good + bad, encoding="utf-8")
+    assert lakeopt.plan(NAME, **choices).groups
+    queries.write_text(bad, encoding="utf-8")
+    with pytest.raises(UsageError, match="no query can be used"):
+        lakeopt.plan(NAME, **choices)
+
+
 def grouped(count: int, seed: int, kinds: int = 40) -> pa.Table:
     """Rows that an order by ``kind`` makes much smaller: each kind has one long text."""
     draw = np.random.default_rng(seed)

@@ -312,6 +312,10 @@ def test_what_is_asked_wrongly_is_refused_first(lake: Lake, tmp_path: Path) -> N
         lakeopt.report("lake.db.flights", compatible_with=["sprak"])
     with pytest.raises(UsageError, match="cannot read"):
         lakeopt.report("lake.db.flights", bench=tmp_path / "none.json")
+    queries = tmp_path / "q.sql"
+    queries.write_text("SELECT no_column FROM t", encoding="utf-8")
+    with pytest.raises(UsageError, match="no query can be used"):
+        lakeopt.report("lake.db.flights", queries=queries)
 
 
 def test_the_command_writes_a_page_or_any_other_form(lake: Lake, tmp_path: Path) -> None:

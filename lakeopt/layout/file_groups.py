@@ -1,4 +1,4 @@
-"""Which files are worth reading together: sizes, bins and the fixed point that a second run must find."""
+"""Which files are worth reading together: what is small, and bins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 SMALL_SHARE = 0.75
 #: Fewer small files than this are not worth a rewrite unless they fill a file of the target size.
 MIN_SMALL_FILES = 5
-
 
 
 def ideal_file_count(total_bytes: int, target_file_bytes: int) -> int:

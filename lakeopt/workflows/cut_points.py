@@ -79,10 +79,10 @@ class Cutting:
 def filtered_columns(queries: str | Path, names: Sequence[str]) -> list[str]:
     """Columns that queries filter, those of the most weight first."""
     from lakeopt.analysis.predicates import readings
-    from lakeopt.workflows.queries import read_queries
+    from lakeopt.workflows.queries import usable_queries
 
     weights: Counter[str] = Counter()
-    for query in read_queries(queries).queries:
+    for query in usable_queries(queries, names)[0]:
         for column in {condition.column for reading in readings(query.sql, names) for condition in reading}:
             weights[column] += query.weight  # type: ignore[assignment]
     return [name for name, _ in weights.most_common()]

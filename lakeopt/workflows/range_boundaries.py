@@ -16,7 +16,7 @@ from lakeopt.model.plan import FileGroup, SortField
 from lakeopt.model.workload import Query
 from lakeopt.tables.base import Table
 from lakeopt.workflows.pushdown import file_filter
-from lakeopt.workflows.queries import bind, read_queries
+from lakeopt.workflows.queries import bind, usable_queries
 
 #: Queries that are asked about, those of the most weight first: each takes two looks at the manifests.
 MOST_QUERIES = 20
@@ -32,9 +32,12 @@ class RangeBoundaries:
     def of(cls, table: Table, base: int, columns: Sequence[SortField], queries: str | Path) -> RangeBoundaries:
         """Those of the files of a snapshot, on the columns of a layout.
 
-        :raises UsageError: the queries cannot be read.
+        Queries that cannot be used are left out, as in a recommendation, which lists them.
+
+        :raises UsageError: the file cannot be read, or none of its queries can be used.
         """
-        heaviest = sorted(read_queries(queries).queries, key=lambda query: -query.weight)[:MOST_QUERIES]
+        usable, _ = usable_queries(queries, list(table.field_types))
+        heaviest = sorted(usable, key=lambda query: -query.weight)[:MOST_QUERIES]
         total = sum(query.weight for query in heaviest)
         names = {column.name for column in columns}
         return cls([(query.weight / total, _across(table, base, names, query)) for query in heaviest])

@@ -72,18 +72,21 @@ def report(
     HTML.
 
     :raises UnknownName: no such table or reader.
-    :raises UsageError: a goal without the queries it needs, or a file that cannot be read.
+    :raises UsageError: a goal without the queries it needs, a file that cannot be read, or no query that can be used.
     :raises DataFileError: a manifest is missing or damaged.
     """
     from lakeopt.tables.open import open_table
     from lakeopt.workflows.history import history
     from lakeopt.workflows.inspect import inspect
     from lakeopt.workflows.profile import profile
+    from lakeopt.workflows.queries import usable_queries
     from lakeopt.workflows.recommend import recommend
 
     _check(goal, queries, compatible_with)
     settings = settings or load_settings()
     opened = open_table(table, settings) if isinstance(table, str) else table
+    if queries is not None:
+        usable_queries(queries, opened.schema.names)
     measured = None if bench is None else _read_bench(Path(bench), opened)
     parts, head = _Parts(), opened.snapshot_id()
     health = inspect(opened, settings=settings)
@@ -111,13 +114,9 @@ def report(
 
 def _check(goal: Goal, queries: str | Path | None, compatible_with: Sequence[str]) -> None:
     """Refuse what was asked wrongly before anything is measured."""
-    from lakeopt.workflows.queries import read_queries
-
     readers.allowed(compatible_with)
     if goal != "storage" and queries is None:
         raise UsageError(f"the goal {goal!r} needs queries", hint="give a file of named queries with --queries")
-    if queries is not None:
-        read_queries(queries)
 
 
 def _read_bench(file: Path, table: Table) -> BenchReport:
