@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lakeopt.model.plan import Candidate, SortField
+from lakeopt.model.plan import LayoutRecommendation, SortField
 from lakeopt.model.sort_fields import format_sort_fields
 from lakeopt.units import format_duration, format_size
 
@@ -93,14 +93,9 @@ def in_blocks(block_rows: int | None) -> str:
     return f" inside blocks of {count(block_rows)} rows" if block_rows is not None else ""
 
 
-def rewrite_command(table: str, candidate: Candidate) -> str:
-    """The command line that rewrites a table into a candidate's layout; only ``auto`` sorts inside blocks."""
-    if candidate.block_rows is not None:
-        return shlex.join(["lakeopt", "rewrite", table, "--strategy", "auto"])
-    words = ["lakeopt", "rewrite", table, "--strategy", candidate.strategy]
-    if candidate.columns:
-        words += ["--sort-by", format_sort_fields(candidate.columns)]
-    return shlex.join(words)
+def rewrite_command(advice: LayoutRecommendation) -> str:
+    """The command line that takes what was recommended: ``auto`` alone takes the encodings too, not only the order."""
+    return shlex.join(["lakeopt", "rewrite", advice.table, *(word for both in advice.options.items() for word in both)])
 
 
 def named(name: str, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from lake import Lake
 
+from lakeopt.cli.app import main
 from lakeopt.errors import UnknownName, UsageError
-from lakeopt.model.plan import Candidate, LayoutRecommendation
+from lakeopt.figures import rewrite_command
+from lakeopt.model.plan import Candidate, LayoutRecommendation, RewritePlan
 from lakeopt.model.scan import WriterOptions
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.parquet.encode import encode
@@ -272,3 +275,16 @@ def test_a_rewrite_writes_what_was_measured_in_encodings_that_its_readers_read(l
 def test_an_unknown_reader_is_refused_before_anything_is_measured(lake: Lake, more: dict[str, str]) -> None:
     with pytest.raises(UnknownName, match="no reader named 'spark-icebreg'"):
         plan(landed(lake, noise(50)), compatible_with=["spark-icebreg"], **more)  # type: ignore[arg-type]
+
+
+def test_the_command_that_is_shown_takes_what_was_recommended(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    """Order and encodings: an order alone would take more bytes than were promised."""
+    name = landed(lake, events(5_000))
+    advice = recommend(name, compatible_with=("duckdb", "pyarrow"), compression_level=5)
+    words = shlex.split(rewrite_command(advice))[1:]
+    assert main([*words, "--dry-run", "--json"]) == 0
+    made = from_json(RewritePlan, capsys.readouterr().out)
+    best = chosen(advice)
+    assert (made.layout.columns, made.layout.block_rows) == (best.columns, best.block_rows)
+    assert made.writer == best.writer
+    assert any(word.startswith("encoding.") for word in made.writer)

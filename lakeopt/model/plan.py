@@ -268,7 +268,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class LayoutRecommendation(Document):
-    """Candidate layouts, best first; ``chosen`` indexes ``candidates``, null means: leave it alone."""
+    """Candidate layouts, best first; ``chosen`` indexes ``candidates``, null means: leave it alone.
+
+    ``options`` are those of the command line that were given beside defaults; ``rewrite`` with them takes the choice.
+    """
 
     kind: ClassVar[str] = "layout_recommendation"
     table: str
@@ -280,3 +283,4 @@ class LayoutRecommendation(Document):
     reason: str
     trials: int
     elapsed_seconds: float
+    options: Mapping[str, str] = field(default_factory=dict)

@@ -68,6 +68,6 @@ def _verdict(value: TableReport) -> Markup:
     else:
         chosen = advice.candidates[advice.chosen]
         saving = f"Recommended: {chosen.strategy}, {percent(chosen.bytes_ratio)} of the bytes in arrival order. "
-        command = tag("code", rewrite_command(value.table, chosen), class_="command")
+        command = tag("code", rewrite_command(advice), class_="command")
         said = [tag("p", tag("strong", saving), advice.reason), command]
     return tag("div", *said, tag("p", findings), class_="verdict")

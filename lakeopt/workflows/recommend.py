@@ -84,7 +84,21 @@ def recommend(
         reason=reason + reasons.skipped(study),
         trials=found.trials,
         elapsed_seconds=time.monotonic() - started,
+        options=_options(goal, queries, compatible_with, compression_level),
     )
+
+
+def _options(
+    goal: Goal, queries: str | Path | None, compatible_with: Sequence[str], compression_level: int | None
+) -> dict[str, str]:
+    """What was asked for beside defaults, as ``rewrite`` takes it."""
+    given = {
+        "--goal": None if goal == "storage" else goal,
+        "--queries": queries,
+        "--compatible-with": None if tuple(compatible_with) == readers.DEFAULT else ",".join(compatible_with),
+        "--compression-level": compression_level,
+    }
+    return {option: str(value) for option, value in given.items() if value is not None}
 
 
 def _candidates(

@@ -57,5 +57,4 @@ def _row(value: LayoutRecommendation, place: int) -> tuple[Cell | str, ...]:
 def _choice(value: LayoutRecommendation) -> Section:
     if value.chosen is None:
         return Items("", [Item(Cell("leave it alone", "good"), value.reason)])
-    chosen = value.candidates[value.chosen]
-    return Items("", [Item(Cell("recommended", "good"), value.reason, command=rewrite_command(value.table, chosen))])
+    return Items("", [Item(Cell("recommended", "good"), value.reason, command=rewrite_command(value))])
