@@ -67,7 +67,7 @@ def gain(study: Study, best: Candidate, found: SearchResult, baseline: Baseline)
     """Why an order is taken, with its figures."""
     after = round(baseline.bin_packed_bytes * best.bytes_ratio)
     scanned, before = best.scanned_ratio, study.scanned_ratio(ARRIVAL)
-    reads = "" if scanned is None else f" Its queries touch {scanned:.1%} of the pages instead of {before:.1%}."
+    reads = "" if scanned is None or before is None else f" Its queries touch {_share(scanned, before)}."
     short = "" if found.complete else " The time ran out before the search was through."
     inside = f" inside blocks of {best.block_rows:,} rows" if best.block_rows else ""
     alone = baseline.tuned_bytes / max(1, baseline.bin_packed_bytes)
@@ -77,3 +77,13 @@ def gain(study: Study, best: Candidate, found: SearchResult, baseline: Baseline)
         f"{format_size(baseline.bin_packed_bytes)} (today {format_size(baseline.current_bytes)}; the same writer "
         f"without an order makes {alone:.1%} of them), measured on {sampled(study)}.{reads}{short}"
     )
+
+
+def _share(now: float, before: float) -> str:
+    """The pages that queries touch, beside those of before where they differ.
+
+    >>> _share(0.102, 0.5), _share(0.5, 0.5002)
+    ('10.2% of the pages instead of 50.0%', '50.0% of the pages, as before')
+    """
+    after, then = f"{now:.1%}", f"{before:.1%}"
+    return f"{after} of the pages, as before" if after == then else f"{after} of the pages instead of {then}"
