@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from lake import Lake
+from pyiceberg.types import DecimalType
 
 import lakeopt
 from lakeopt.config import Settings, load_settings
-from lakeopt.errors import ConfigurationError, UsageError
+from lakeopt.errors import ConfigurationError, Refused, UsageError
 from lakeopt.layout.worth import REWRITE_RATE
 from lakeopt.model.plan import RewritePlan, SortField
 from lakeopt.model.serde import from_json, to_json
@@ -193,6 +194,36 @@ def test_a_memory_that_does_not_fit_is_searched_anew(
     before = len(searches)
     assert not lakeopt.plan(NAME, **options).is_remembered
     assert len(searches) == before + 1
+
+
+def test_a_column_of_another_type_is_searched_anew(lake: Lake, searches: list[str]) -> None:
+    prices = pa.array(range(3000), pa.decimal128(9, 0))
+    grouped_prices = grouped(3000, 1).append_column("price", prices)
+    table = lake.append(lake.create(NAME, grouped_prices.schema), grouped_prices)
+    plan = lakeopt.plan(NAME, compatible_with=["duckdb"])
+    assert plan.measured is not None
+    written = {**plan.writer, "encoding.price": "delta-binary-packed"}
+    lakeopt.apply(dataclasses.replace(plan, measured=dataclasses.replace(plan.measured, writer=written)))
+    assert lakeopt.plan(NAME, compatible_with=["duckdb"]).is_remembered
+    with table.update_schema() as update:
+        update.update_column("price", DecimalType(38, 0))  # what is no integer in Parquet takes no such encoding
+    lake.append(lake.load(NAME), grouped_prices)
+    before = len(searches)
+    assert lakeopt.rewrite(NAME, compatible_with=["duckdb"]).record_count
+    assert len(searches) == before + 1
+
+
+def test_a_remembered_layout_is_written_in_the_codec_of_today(lake: Lake, searches: list[str]) -> None:
+    table = lake.append(lake.create(NAME, grouped(1, 0).schema), grouped(3000, 1))
+    lakeopt.rewrite(NAME, compression_level=1)
+    assert lakeopt.plan(NAME).writer["level"] == "9"  # what one run was asked for is not what the table asks for
+    table.transaction().set_properties({"write.parquet.compression-codec": "snappy"}).commit_transaction()
+    plan = lakeopt.plan(NAME)
+    assert plan.is_remembered
+    assert (plan.writer["codec"], plan.writer.get("level")) == ("snappy", None)
+    with pytest.raises(Refused, match="no compression levels"):
+        lakeopt.plan(NAME, compression_level=1)
+    assert len(searches) == 1
 
 
 def test_what_costs_more_than_it_gains_is_left_alone_unless_it_was_asked_for(lake: Lake) -> None:

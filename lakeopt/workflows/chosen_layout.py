@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakeopt import registry
 from lakeopt.errors import UnknownName, UsageError
@@ -17,6 +17,9 @@ from lakeopt.model.layout_record import cutless, remembered
 from lakeopt.model.plan import Candidate, Layout, LayoutRecommendation, MeasuredLayout, SortField
 from lakeopt.model.scan import WriterOptions
 from lakeopt.tables.base import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: What was measured on fewer rows than this is measured again once the table has so many times as many.
 FEW_ROWS, GROWTH = 1_000_000, 10
@@ -50,7 +53,8 @@ def chosen_layout(
     """The layout that was asked for, else the one that the table remembers, else what measuring recommends.
 
     ``wishes`` are of the recommendation. A memory serves where it is of the same goal and queries, its columns are
-    still there, all readers read its encodings and none that were left out then, and the table has not outgrown it.
+    still there and of types that take its encodings, all readers read these and none that were left out then, and the
+    table has not outgrown it.
     """
     readers.allowed(wishes["compatible_with"])
     _check_columns(table, sort_by)
@@ -64,7 +68,7 @@ def chosen_layout(
     rows = 0 if base is None else sum(part["record_count"].to_numpy().sum() for part in table.files(base))
     held = None if search_again else remembered(table.properties)
     if held is not None and _still_holds(held, table, int(rows), wishes):
-        return _from_memory(held, wishes)
+        return _from_memory(held, table, wishes)
     from lakeopt.workflows.recommend import recommend
 
     return _from_search(recommend(table, **wishes), plan_id, int(rows), wishes)
@@ -91,15 +95,25 @@ def _still_holds(held: MeasuredLayout, table: Table, rows: int, wishes: Mapping[
     except (UsageError, UnknownName):
         return False
     read = readers.allowed(wishes["compatible_with"])
-    named = {*writer.encodings, *writer.bloom_filters}
     written = set(writer.encodings.values())
-    return named <= table.field_types.keys() and written <= read <= set(held.encodings)
+    return _can_be_written(writer, table.schema) and written <= read <= set(held.encodings)
 
 
-def _from_memory(held: MeasuredLayout, wishes: Mapping[str, Any]) -> Chosen:
-    writer = WriterOptions.from_mapping(held.writer)
-    if wishes["compression_level"] is not None:
-        writer = replace(writer, level=wishes["compression_level"])
+def _can_be_written(writer: WriterOptions, schema: pa.Schema) -> bool:
+    """Whether all columns that a writer names are there, of types that take its encodings and filters."""
+    from lakeopt.parquet.bloom_filters import can_be_filtered
+    from lakeopt.parquet.encode import possible_encodings
+
+    if not {*writer.encodings, *writer.bloom_filters} <= set(schema.names):
+        return False
+    encoded = all(held in possible_encodings(schema.field(name).type) for name, held in writer.encodings.items())
+    return encoded and all(can_be_filtered(schema.field(name).type) for name in writer.bloom_filters)
+
+
+def _from_memory(held: MeasuredLayout, table: Table, wishes: Mapping[str, Any]) -> Chosen:
+    """As it was measured, but in the codec and at the level that hold today: these were never chosen by measuring."""
+    today = table.writer_options(level=wishes["compression_level"], goal=held.goal)
+    writer = replace(WriterOptions.from_mapping(held.writer), codec=today.codec, level=today.level)
     return Chosen(held.layout, memory_words(held), writer, held)
 
 
