@@ -16,6 +16,7 @@ import lakeopt
 from lakeopt.config import Settings, load_settings
 from lakeopt.errors import ConfigurationError, Refused, UsageError
 from lakeopt.layout.worth import REWRITE_RATE
+from lakeopt.model.layout_record import LAYOUT_PROPERTY, MEASURED_PROPERTY, remembered
 from lakeopt.model.plan import RewritePlan, SortField
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.tables.open import open_table
@@ -194,6 +195,38 @@ def test_a_memory_that_does_not_fit_is_searched_anew(
     before = len(searches)
     assert not lakeopt.plan(NAME, **options).is_remembered
     assert len(searches) == before + 1
+
+
+def test_what_a_restored_plan_recorded_is_as_it_was_before(lake: Lake) -> None:
+    table = lake.append(lake.create(NAME, grouped(1, 0).schema), grouped(3000, 1))
+    first = lakeopt.rewrite(NAME)
+    lakeopt.rewrite(NAME, strategy="hilbert", sort_by=[SortField("kind")])
+    before = lake.load(NAME).properties
+    assert {LAYOUT_PROPERTY, MEASURED_PROPERTY} <= before.keys()
+    lake.append(table, grouped(12_000, 2))
+    second = lakeopt.rewrite(NAME, search_again=True)
+    curve = lakeopt.rewrite(NAME, strategy="z-order", sort_by=[SortField("text")])
+    assert lake.load(NAME).properties[LAYOUT_PROPERTY] != before[LAYOUT_PROPERTY]
+    held = remembered(lake.load(NAME).properties)
+    assert held is not None
+    assert held.plan_id == second.plan_id != first.plan_id
+    for plan_id in (curve.plan_id, second.plan_id):
+        lakeopt.restore(NAME, plan_id)
+    assert lake.load(NAME).properties == before
+    alone = lake.append(lake.create("db.alone", grouped(1, 0).schema), grouped(3000, 1))
+    lakeopt.restore("db.alone", lakeopt.rewrite("db.alone").plan_id)
+    assert lake.load("db.alone").properties == alone.properties
+
+
+def test_a_plan_that_comes_late_does_not_replace_what_was_measured_later(lake: Lake) -> None:
+    lake.append(lake.create(NAME, grouped(1, 0).schema), grouped(3000, 1))
+    late, later = lakeopt.plan(NAME), lakeopt.plan(NAME)
+    assert late.measured is not None
+    early = dataclasses.replace(late.measured, measured_at="2026-01-01T00:00:00+00:00")
+    transaction = lake.load(NAME).transaction()
+    transaction.set_properties({MEASURED_PROPERTY: to_json(later.measured, indent=None)}).commit_transaction()
+    lakeopt.apply(dataclasses.replace(late, measured=early))
+    assert remembered(lake.load(NAME).properties) == later.measured
 
 
 def test_a_column_of_another_type_is_searched_anew(lake: Lake, searches: list[str]) -> None:

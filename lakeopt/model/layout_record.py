@@ -98,11 +98,14 @@ def remembered(properties: Mapping[str, str]) -> MeasuredLayout | None:
 
 def measured_property(
     measured: MeasuredLayout, held: MeasuredLayout | None, arrival: tuple[int, int], written_bytes: int
-) -> str:
+) -> str | None:
     """The property's value after a commit that wrote rows of ``arrival`` bytes and records into the layout.
 
-    Commits of the plan that chose it add up.
+    Commits of the plan that chose it add up. None where another plan measured later than this one: a run that ends
+    late, or a plan that lay about, must not take the place of what is newer.
     """
+    if held is not None and held.plan_id != measured.plan_id and held.measured_at > measured.measured_at:
+        return None
     before = held if held is not None and held.plan_id == measured.plan_id else measured
     total = dataclasses.replace(
         measured,

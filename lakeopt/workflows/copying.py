@@ -187,6 +187,7 @@ def _sub_group(group: FileGroup, number: int, part: _Part) -> FileGroup:
         bytes=sum(file.bytes for file in files),
         record_count=sum(file.record_count for file in files),
         data_files=files,
+        arrival_bytes=sum(file.bytes for file in files) if group.arrival_bytes else 0,
         method=part.method,
         method_reason=part.reason,
     )

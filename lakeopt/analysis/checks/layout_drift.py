@@ -29,14 +29,14 @@ WIDER = 1.05
 def layout_drift(table: TableState) -> Iterator[Finding]:
     """The last rewrites into the remembered layout saved clearly less than the one that it was chosen in."""
     held = remembered(table.properties)
-    if held is None or held.arrival_bytes < MIN_BYTES:
+    if held is None or held.arrival_bytes < MIN_BYTES or not held.arrival_records:
         return
     layout = without_cuts(held.layout)
     rows = table.snapshots.sort_by([("sequence_number", "descending")]).select(["summary"]).to_pylist()
     found = [summary for row in rows if (summary := dict(row["summary"] or ())).get(LAYOUT_PROPERTY) == layout]
     later = [s for s in found if s.get("lakeopt.plan-id") != held.plan_id and _is_counted(s)][:LAST]
     arrival, records, written = (sum(int(s[name]) for s in later) for name in _COUNTS)
-    if arrival < MIN_BYTES:
+    if arrival < MIN_BYTES or not records:
         return
     then, now = 1 - held.ratio, 1 - written / arrival
     wider = written / records > WIDER * held.written_bytes / held.arrival_records

@@ -50,10 +50,10 @@ class LayoutSaving:
 
     def updates(self, plan: RewritePlan, properties: Mapping[str, str]) -> list[TableUpdate]:
         """What a commit sets of the table's properties: cut points, and the layout that this plan chose."""
-        wanted = {LAYOUT_PROPERTY: table_property(plan.layout)} if plan.layout.cuts else {}
+        wanted: dict[str, str | None] = {LAYOUT_PROPERTY: table_property(plan.layout)} if plan.layout.cuts else {}
         if plan.measured is not None and not plan.is_remembered:
             arrival = (self.arrival_bytes, self.arrival_records)
             held = remembered(properties)
             wanted[MEASURED_PROPERTY] = measured_property(plan.measured, held, arrival, self.written_bytes)
-        changed = {name: value for name, value in wanted.items() if properties.get(name) != value}
+        changed = {name: value for name, value in wanted.items() if value not in (None, properties.get(name))}
         return [SetPropertiesUpdate(updates=changed)] if changed else []

@@ -23,7 +23,9 @@ from pyiceberg.table.update import (
     AssertDefaultSortOrderId,
     AssertRefSnapshotId,
     AssertTableUUID,
+    RemovePropertiesUpdate,
     SetDefaultSortOrderUpdate,
+    SetPropertiesUpdate,
     SetSnapshotRefUpdate,
     TableRequirement,
     TableUpdate,
@@ -31,6 +33,7 @@ from pyiceberg.table.update import (
 )
 
 from lakeopt.errors import CommitConflict, Refused, StalePlan, UnknownName, Unreachable
+from lakeopt.model.layout_record import LAYOUT_PROPERTY, MEASURED_PROPERTY, remembered
 from lakeopt.tables.base import Table
 from lakeopt.tables.iceberg.commits.commit_outcome import Outcome, send
 from lakeopt.tables.iceberg.commits.writable import PATIENCE, WAIT, reload, writable
@@ -85,8 +88,9 @@ def plan_rollback(table: Table, plan_id: str, snapshot_ids: Sequence[int], *, br
 def roll_back(table: Table, plan_id: str, snapshot_ids: Sequence[int], *, branch: str = "main") -> Rollback:
     """Set a branch back to the parent of a rewrite's snapshots, which must be the top of the branch.
 
-    Every file that the state before needs is looked for first. A default sort order that the rewrite's own commit
-    set is put back as well, where the metadata log still says what it was. Errors as of :func:`plan_rollback`, and:
+    Every file that the state before needs is looked for first. A default sort order and the layouts that the rewrite's
+    own commits recorded in properties are put back as well, where the metadata log still says what they were; what the
+    plan measured is forgotten in any case. Errors as of :func:`plan_rollback`, and:
 
     :raises CommitConflict: other writers were quicker in every attempt.
     :raises CommitOutcomeUnknown: it may have been done.
@@ -97,7 +101,7 @@ def roll_back(table: Table, plan_id: str, snapshot_ids: Sequence[int], *, branch
         decided = _decide(fresh, plan_id, snapshot_ids, branch)
         if not decided.undone:
             return decided
-        requirements, updates = _changes(fresh, decided)
+        requirements, updates = _changes(fresh, decided, plan_id)
         with shielded() as shield:
             shield.later = True
             landed = partial(_is_done, decided=decided)
@@ -223,7 +227,9 @@ def _absent(table: Iceberg, locations: Iterable[str]) -> Iterator[str]:
         yield from (chunk[i] for i, info in enumerate(found) if info.type != fs.FileType.File)
 
 
-def _changes(table: Iceberg, decided: Rollback) -> tuple[tuple[TableRequirement, ...], tuple[TableUpdate, ...]]:
+def _changes(
+    table: Iceberg, decided: Rollback, plan_id: str
+) -> tuple[tuple[TableRequirement, ...], tuple[TableUpdate, ...]]:
     metadata = table.metadata
     ref = metadata.refs[decided.branch]
     requirements: list[Any] = [
@@ -242,7 +248,9 @@ def _changes(table: Iceberg, decided: Rollback) -> tuple[tuple[TableRequirement,
             max_ref_age_ms=ref.max_ref_age_ms,
         )
     ]
-    order_id = _order_before(table, decided.undone[-1])
+    around = _around(table, decided.undone[-1])
+    updates += _properties_back(metadata, around, plan_id)
+    order_id = None if around is None else _order_before(metadata, *around)
     if order_id is not None:
         current = metadata.default_sort_order_id
         requirements.append(AssertDefaultSortOrderId(default_sort_order_id=current))  # type: ignore[call-arg]
@@ -250,10 +258,10 @@ def _changes(table: Iceberg, decided: Rollback) -> tuple[tuple[TableRequirement,
     return tuple(requirements), tuple(updates)
 
 
-def _order_before(table: Iceberg, snapshot_id: int) -> int | None:
-    """The default sort order before the commit of a snapshot, where that commit set the one of now; else None.
+def _around(table: Iceberg, snapshot_id: int) -> tuple[TableMetadata, TableMetadata] | None:
+    """The metadata before and after the commit of a snapshot.
 
-    The metadata log is read from new to old, as far as its files are there.
+    The metadata log is read from new to old; None where its files do not reach so far.
     """
     after = table.metadata
     for entry in reversed(table.metadata.metadata_log):
@@ -262,12 +270,38 @@ def _order_before(table: Iceberg, snapshot_id: int) -> int | None:
         except Exception:  # logged metadata may be deleted at any time; what it said cannot be known any more
             return None
         if before.snapshot_by_id(snapshot_id) is None:
-            changed = before.default_sort_order_id != after.default_sort_order_id
-            unmoved = after.default_sort_order_id == table.metadata.default_sort_order_id
-            known = table.metadata.sort_order_by_id(before.default_sort_order_id) is not None
-            return before.default_sort_order_id if changed and unmoved and known else None
+            return before, after
         after = before
     return None
+
+
+def _order_before(now: TableMetadata, before: TableMetadata, after: TableMetadata) -> int | None:
+    """The default sort order before a commit, where that commit set the one of now; else None."""
+    changed = before.default_sort_order_id != after.default_sort_order_id
+    unmoved = after.default_sort_order_id == now.default_sort_order_id
+    known = now.sort_order_by_id(before.default_sort_order_id) is not None
+    return before.default_sort_order_id if changed and unmoved and known else None
+
+
+def _properties_back(
+    now: TableMetadata, around: tuple[TableMetadata, TableMetadata] | None, plan_id: str
+) -> list[TableUpdate]:
+    """Set the recorded layouts back to what they were, as far as the plan's commits set those of now.
+
+    What a plan measured is in its own name: where nobody knows what was there before, nothing is remembered.
+    """
+    ours = []
+    held = remembered(now.properties)
+    if held is not None and held.plan_id == plan_id:
+        ours.append(MEASURED_PROPERTY)
+    before, after = (one.properties.get(LAYOUT_PROPERTY) for one in around) if around else (None, None)
+    if before != after and after == now.properties.get(LAYOUT_PROPERTY):
+        ours.append(LAYOUT_PROPERTY)
+    known = around[0].properties if around else {}
+    back = {name: known[name] for name in ours if name in known}
+    gone = [name for name in ours if name not in known]
+    updates: list[TableUpdate] = [SetPropertiesUpdate(updates=back)] if back else []
+    return [*updates, RemovePropertiesUpdate(removals=gone)] if gone else updates
 
 
 def _is_done(table: Iceberg, decided: Rollback) -> bool:
