@@ -273,6 +273,40 @@ def test_sorted_files_are_badly_clustered_where_a_rewrite_would_merge_them(lake:
         assert found.evidence["files_at_a_key"] == 5
 
 
+def test_files_along_a_curve_do_not_lie_as_they_arrived(lake: Lake) -> None:
+    """The layout is in the names of the files: what came later is out of it, and no command merges it away."""
+    table = made(lake, *[{"rows": rows(20, start=n)} for n in range(3)], properties={TARGET: "10000"})
+    layout = {"strategy": "z-order", "sort_by": [SortField("id"), SortField("name")]}
+    lakeopt.apply(lakeopt.plan("lake.db.t", **layout))
+    assert not {"no-sort-order", "stale-sort-order"} & set(findings())
+    for n in range(6):
+        table = lake.append(table, rows(start=10 * n))
+    found = findings()
+    assert {found[code].fix for code in ("stale-sort-order", "small-files")} == {
+        "lakeopt rewrite lake.db.t --strategy z-order --sort-by id,name"
+    }
+    assert "z-order layout (id,name)" in found["stale-sort-order"].message
+
+
+def test_buckets_are_not_merged_for_being_small(lake: Lake) -> None:
+    table = made(lake, {"rows": rows(600)})
+    lakeopt.apply(lakeopt.plan("lake.db.t", strategy="pv-buckets", sort_by=[SortField("id")], buckets=6))
+    found = findings()
+    assert not {"small-files", "no-sort-order"} & set(found)
+    lake.append(table, rows())
+    fix = findings()["stale-sort-order"].fix
+    assert fix is not None
+    assert fix.startswith("lakeopt rewrite lake.db.t --strategy pv-buckets --sort-by id,")
+    assert fix.endswith(" --buckets 6")
+
+
+def test_a_remembered_layout_is_mended_with_the_encodings_that_were_measured(lake: Lake) -> None:
+    layout = Layout("sort", (SortField("id"),))
+    held = MeasuredLayout("p", "2026-11-01T00:00:00+00:00", "balanced", layout, {}, 0.5, 0.5, 9, None, ())
+    made(lake, {"rows": rows()}, {"rows": rows()}, sort=["id"], properties={MEASURED_PROPERTY: to_json(held)})
+    assert findings()["stale-sort-order"].fix == "lakeopt rewrite lake.db.t --goal balanced"
+
+
 def test_an_empty_table_has_no_findings(lake: Lake) -> None:
     lake.create("db.t", SCHEMA, sort=["id"], partition=[("part", "identity")])
     assert findings() == {}

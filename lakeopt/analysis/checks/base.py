@@ -14,7 +14,8 @@ import numpy.typing as npt
 import lakeopt
 from lakeopt.analysis.bounds import FileMetrics
 from lakeopt.analysis.footer_facts import FooterFacts
-from lakeopt.model.plan import MAX_DEPTH, SortField
+from lakeopt.model.layout_record import cutless, digest, digest_in, is_in_names, recorded, remembered
+from lakeopt.model.plan import MAX_DEPTH, PV_BUCKETS, Layout, SortField
 from lakeopt.model.scan import WriterOptions
 from lakeopt.model.sort_fields import format_sort_fields
 from lakeopt.model.table import ColumnOverlap, Finding
@@ -78,21 +79,49 @@ class TableState:
             return None
         return shlex.join(["lakeopt", verb, self.identifier, *options])
 
+    @property
+    def named_layout(self) -> tuple[Layout, npt.NDArray[np.bool_]] | None:
+        """The layout that names of files say and no sort order can, and which files lie in it; None where none does."""
+        held = remembered(self.properties)
+        for layout in (recorded(self.properties), None if held is None else held.layout):
+            if layout is not None and is_in_names(layout):
+                wanted = digest(layout)
+                within = np.array([digest_in(path) == wanted for path in self.files["file_path"].to_pylist()], np.bool_)
+                if within.any():
+                    return layout, within
+        return None
+
     def rewrite(self) -> str | None:
         """The command that writes all data files anew in the table's sort key; without one, that which finds a key.
 
-        None where the files already lie in the table's sort key, since a rewrite would then find nothing to do.
+        None where the files already lie in the table's layout, since a rewrite would then find nothing to do.
         """
+        named = self.named_layout
+        if named is not None:
+            return None if named[1].all() else self.arrange()
         if not self.sort_key:
             return self.command("recommend")
         overlap = self.key_overlap
         if self.in_order.all() and overlap is not None and self.key_depth <= MAX_DEPTH and not overlap.unknown_files:
             return None
-        return self.sort()
+        return self.arrange()
 
-    def sort(self) -> str | None:
-        """The command that brings the data files into the table's sort key."""
-        return self.command("rewrite", "--strategy", "sort", "--sort-by", format_sort_fields(self.sort_key))
+    def arrange(self) -> str | None:
+        """The command that brings the data files into the layout they are meant to lie in; without one, merges them.
+
+        A layout that the table remembers is taken from there, with the encodings that were measured.
+        """
+        named, held = self.named_layout, remembered(self.properties)
+        if named is None and not self.sort_key:
+            return self.command("rewrite", "--strategy", "bin-pack")
+        layout = Layout("sort", self.sort_key) if named is None else cutless(named[0])
+        if held is not None and held.layout == layout:
+            return self.command("rewrite", *(() if held.goal == "storage" else ("--goal", held.goal)))
+        more: tuple[str, ...] = ()
+        if named is not None and layout.strategy == PV_BUCKETS:  # their number is of the command, not of the layout
+            more = ("--buckets", str(1 + max(map(len, named[0].cuts.values()), default=0)))
+        key = format_sort_fields(layout.columns)
+        return self.command("rewrite", "--strategy", layout.strategy, "--sort-by", key, *more)
 
 
 class Check(Protocol):

@@ -39,7 +39,7 @@ def delete_files(table: TableState) -> Iterator[Finding]:
             "deleted_rows": int(pc.sum(table.deletes["record_count"]).as_py()),
             "most_delete_files_on_one": heaviest,
         },
-        table.sort() if table.sort_key else table.command("rewrite", "--strategy", "bin-pack"),
+        table.arrange(),
     )
 
 

@@ -16,7 +16,7 @@ def partition_specs(table: TableState) -> Iterator[Finding]:
     if len(counted) < 2:
         return
     newest = max(counted)
-    fix = table.sort() if table.sort_key else table.command("rewrite", "--strategy", "bin-pack")
+    fix = table.arrange()
     older = sum(count for spec, count in counted.items() if spec != newest)
     yield Finding(
         "mixed-partition-specs",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lakeopt.analysis.checks.base import Check, TableState
+from lakeopt.model.plan import PV_BUCKETS
 from lakeopt.model.table import Finding, Severity
 from lakeopt.units import format_size
 
@@ -21,6 +22,8 @@ def small_files(table: TableState) -> Iterator[Finding]:
     """Small files that could be merged with others of their partition."""
     sizes, target = table.sizes, table.target_file_bytes
     small = sizes < SMALL_SHARE * target
+    if small.any() and (named := table.named_layout) is not None and named[0].strategy == PV_BUCKETS:
+        small &= ~named[1]  # a bucket is as large as its counts made it, and stays so
     if not small.any():
         return
     count = np.bincount(table.partition[small])
@@ -46,7 +49,7 @@ def small_files(table: TableState) -> Iterator[Finding]:
             "mean_bytes": mean,
             "target_bytes": target,
         },
-        table.sort() if table.sort_key else table.command("rewrite", "--strategy", "bin-pack"),
+        table.arrange(),
     )
 
 

@@ -22,6 +22,13 @@ def sort_order(table: TableState) -> Iterator[Finding]:
     count = table.files.num_rows
     if count < MIN_FILES:
         return
+    named = table.named_layout
+    if named is not None:
+        layout, within = named
+        key, stale = format_sort_fields(layout.columns), count - int(within.sum())
+        if stale > STALE_SHARE * count:
+            yield _stale(table, stale, f"{layout.strategy} layout ({key})")
+        return
     if not table.sort_key:
         yield Finding(
             "no-sort-order",
@@ -34,13 +41,7 @@ def sort_order(table: TableState) -> Iterator[Finding]:
     key = format_sort_fields(table.sort_key)
     stale = count - int(table.in_order.sum())
     if stale > STALE_SHARE * count:
-        yield Finding(
-            "stale-sort-order",
-            "warning",
-            f"{stale:,} of {count:,} data files were not written in the table's sort order ({key})",
-            {"stale_files": stale, "data_files": count, "sort_order_id": table.sort_order_id},
-            table.sort(),
-        )
+        yield _stale(table, stale, f"sort order ({key})")
     overlap = table.key_overlap
     if overlap is None or overlap.excess_depth is None or (not stale and table.key_depth <= MAX_DEPTH):
         return  # a few sorted runs side by side are what rewrites of appends leave
@@ -56,8 +57,19 @@ def sort_order(table: TableState) -> Iterator[Finding]:
                 "files_at_a_key": table.key_depth,
                 "unknown_files": overlap.unknown_files,
             },
-            table.sort(),
+            table.arrange(),
         )
+
+
+def _stale(table: TableState, stale: int, order: str) -> Finding:
+    count = table.files.num_rows
+    return Finding(
+        "stale-sort-order",
+        "warning",
+        f"{stale:,} of {count:,} data files were not written in the table's {order}",
+        {"stale_files": stale, "data_files": count, "sort_order_id": table.sort_order_id},
+        table.arrange(),
+    )
 
 
 CHECK: Check = sort_order
