@@ -150,7 +150,10 @@ def _padded(values: Sequence[int], room: int) -> Ints:
 def _take_new(pile: _Pile) -> None:
     """Make groups of the files that do not lie in the layout, with what they overlap where that pays."""
     new = np.flatnonzero(pile.alive & ~pile.in_layout)
-    lows, highs = np.sort(pile.low[pile.alive & pile.in_layout]), np.sort(pile.high[pile.alive & pile.in_layout])
+    held = np.flatnonzero(pile.alive & pile.in_layout)
+    held = held[np.argsort(pile.low[held], kind="stable")]
+    lows, highs, reach = pile.low[held], np.sort(pile.high[held]), np.maximum.accumulate(pile.high[held])
+    owner = np.arange(len(pile.low))  # what a row was merged into
     together: list[list[int]] = []
     end = 0
     for row in new[np.lexsort((pile.high[new], pile.low[new]))].tolist():
@@ -164,10 +167,14 @@ def _take_new(pile: _Pile) -> None:
         end = max(end, int(pile.high[row]))
     for rows in together:
         chosen = np.array(rows)
-        met = pile.overlapping(int(pile.low[chosen].min()), int(pile.high[chosen].max())) & pile.in_layout
+        low, high = int(pile.low[chosen].min()), int(pile.high[chosen].max())
+        met = held[np.searchsorted(reach, low, "right") : np.searchsorted(lows, high)]
+        while not pile.alive[met].all():
+            met = np.unique(owner[met])
+        met = met[(pile.low[met] < high) & (pile.high[met] > low)]
         if pile.bytes[met].sum() <= pile.bytes[chosen].sum():
-            chosen = np.concatenate([chosen, np.flatnonzero(met)])
-        pile.merge(chosen)
+            chosen = np.concatenate([chosen, met])
+        owner[chosen] = pile.merge(chosen)
 
 
 def _merge_deep(pile: _Pile, max_depth: int) -> bool:
@@ -222,13 +229,12 @@ def _size_tiered(pile: _Pile, met: Ints, max_depth: int) -> Ints:
 
 def _closure(pile: _Pile, chosen: Ints, chains: Ints) -> Ints:
     """Rows, and whatever of these runs they overlap."""
-    ours = np.isin(pile.chain, chains)
     while True:
-        inside = ours & pile.overlapping(int(pile.low[chosen].min()), int(pile.high[chosen].max()))
-        inside[chosen] = True
-        if int(inside.sum()) == len(chosen):
+        near = np.flatnonzero(pile.overlapping(int(pile.low[chosen].min()), int(pile.high[chosen].max())))
+        inside = np.union1d(chosen, near[np.isin(pile.chain[near], chains)])
+        if len(inside) == len(chosen):
             return chosen
-        chosen = np.flatnonzero(inside)
+        chosen = inside
 
 
 def _merge_small(pile: _Pile) -> bool:
