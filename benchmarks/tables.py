@@ -185,8 +185,8 @@ def searched(result: Result) -> str:
     """Whole tables in one file (``benchmarks.search``): bytes written against the best known before."""
     names = list(dict.fromkeys(cell["table"] for cell in result["cells"]))
 
-    def row(title: str, values: Mapping[str, float]) -> str:
-        shown = [f"{values[name]:.3f}" if name in values else "–" for name in names]
+    def row(title: str, values: Mapping[str, float], digits: int = 3) -> str:
+        shown = [f"{values[name]:.{digits}f}" if name in values else "–" for name in names]
         return f"| {title} | {' | '.join(shown)} |"
 
     level = result["cells"][0]["level"]
@@ -202,9 +202,12 @@ def searched(result: Result) -> str:
         lines.append(
             row("… predicted / written", {name: cell["predicted_over_written"] for name, cell in found.items()})
         )
-        lines.append(row("… search, CPU seconds", {name: cell["search_cpu_seconds"] for name, cell in found.items()}))
+        for title, figure in (("seconds", "search_seconds"), ("CPU seconds", "search_cpu_seconds")):
+            lines.append(row(f"… search, {title}", {name: cell[figure] for name, cell in found.items()}, digits=1))
     machine, note = result["machine"], result["settings"].get("note")
-    about = [f"{machine['cores']} cores of {machine['cpu']}", result["date"][:10], *([note] if note else [])]
+    load = max(cell["load"] for cell in result["cells"])
+    about = [f"{machine['cores']} cores of {machine['cpu']}", result["date"][:10], f"load up to {load:.0f}"]
+    about += [note] if note else []
     return "\n".join(["; ".join(about) + ".", "", *lines])
 
 
