@@ -95,7 +95,8 @@ def in_blocks(block_rows: int | None) -> str:
 
 def rewrite_command(advice: LayoutRecommendation) -> str:
     """The command line that takes what was recommended: ``auto`` alone takes the encodings too, not only the order."""
-    return shlex.join(["lakeopt", "rewrite", advice.table, *(word for both in advice.options.items() for word in both)])
+    given = (word for option in advice.options.items() for word in option if word)
+    return shlex.join(["lakeopt", "rewrite", advice.table, *given])
 
 
 def named(name: str, value: Any) -> str:

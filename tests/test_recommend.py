@@ -15,7 +15,8 @@ from lake import Lake
 from lakeopt.cli.app import main
 from lakeopt.errors import UnknownName, UsageError
 from lakeopt.figures import rewrite_command
-from lakeopt.model.plan import Candidate, LayoutRecommendation, RewritePlan
+from lakeopt.model.layout_record import MEASURED_PROPERTY
+from lakeopt.model.plan import Candidate, Layout, LayoutRecommendation, MeasuredLayout, RewritePlan
 from lakeopt.model.scan import WriterOptions
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.parquet.encode import encode
@@ -288,3 +289,12 @@ def test_the_command_that_is_shown_takes_what_was_recommended(lake: Lake, capsys
     assert (made.layout.columns, made.layout.block_rows) == (best.columns, best.block_rows)
     assert made.writer == best.writer
     assert any(word.startswith("encoding.") for word in made.writer)
+
+
+def test_the_command_that_is_shown_does_not_take_what_the_table_remembers(lake: Lake) -> None:
+    name = landed(lake, events(2_000))
+    held = MeasuredLayout("p", "2026-11-01T00:00:00+00:00", "storage", Layout("bin-pack"), {}, 0.5, 0.5, 9)
+    with lake.load("demo.t").transaction() as change:
+        change.set_properties({MEASURED_PROPERTY: to_json(held)})
+    words = shlex.split(rewrite_command(recommend(name)))
+    assert words == ["lakeopt", "rewrite", name, "--search-again"]

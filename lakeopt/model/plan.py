@@ -270,7 +270,8 @@ class Candidate:
 class LayoutRecommendation(Document):
     """Candidate layouts, best first; ``chosen`` indexes ``candidates``, null means: leave it alone.
 
-    ``options`` are those of the command line that were given beside defaults; ``rewrite`` with them takes the choice.
+    ``options`` are those of the command line with which ``rewrite`` takes the choice, beside defaults; the value of one
+    that takes none is empty.
     """
 
     kind: ClassVar[str] = "layout_recommendation"

@@ -12,6 +12,7 @@ from lakeopt.errors import UsageError
 from lakeopt.layout import readers
 from lakeopt.layout.choice import NEARLY_SMALLEST, choose
 from lakeopt.layout.search import MIN_GAIN
+from lakeopt.model.layout_record import remembered
 from lakeopt.model.plan import Candidate, Goal, LayoutRecommendation
 from lakeopt.model.row_order import ARRIVAL
 from lakeopt.tables.base import Table
@@ -84,19 +85,24 @@ def recommend(
         reason=reason + reasons.skipped(study),
         trials=found.trials,
         elapsed_seconds=time.monotonic() - started,
-        options=_options(goal, queries, compatible_with, compression_level),
+        options=_options(opened.table, goal, queries, compatible_with, compression_level),
     )
 
 
 def _options(
-    goal: Goal, queries: str | Path | None, compatible_with: Sequence[str], compression_level: int | None
+    table: Table,
+    goal: Goal,
+    queries: str | Path | None,
+    compatible_with: Sequence[str],
+    compression_level: int | None,
 ) -> dict[str, str]:
-    """What was asked for beside defaults, as ``rewrite`` takes it."""
+    """What was asked for beside defaults, as ``rewrite`` takes it; it would take what the table remembers instead."""
     given = {
         "--goal": None if goal == "storage" else goal,
         "--queries": queries,
         "--compatible-with": None if tuple(compatible_with) == readers.DEFAULT else ",".join(compatible_with),
         "--compression-level": compression_level,
+        "--search-again": None if remembered(table.properties) is None else "",
     }
     return {option: str(value) for option, value in given.items() if value is not None}
 
