@@ -16,7 +16,7 @@ from lakeopt.model.plan import Layout, SortField
 from lakeopt.model.serde import from_json
 
 
-def layout_key(metadata: TableMetadata) -> tuple[SortField, ...]:
+def intended_key(metadata: TableMetadata) -> tuple[SortField, ...]:
     """Sort key of the last layout that lakeopt gave the main branch, else of the default sort order; or nothing.
 
     A layout that cannot be read, or whose columns are gone, counts as none.

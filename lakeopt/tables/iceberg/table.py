@@ -26,7 +26,7 @@ from lakeopt.tables.iceberg.metadata.views import metadata_view
 from lakeopt.tables.iceberg.planning.planner import Planner
 from lakeopt.tables.iceberg.planning.scans import initial_defaults, name_mapping, partition_constants
 from lakeopt.tables.iceberg.repartition import PartitionDivision
-from lakeopt.tables.iceberg.sort_orders import layout_key, order_id
+from lakeopt.tables.iceberg.sort_orders import intended_key, order_id
 from lakeopt.tables.iceberg.writer_properties import target_file_bytes, writer_options
 
 
@@ -125,7 +125,7 @@ class IcebergTable:
 
     def sort_key(self) -> tuple[SortField, ...]:
         """The key the files are meant to be in: the last lakeopt layout, else the default sort order."""
-        return layout_key(self._metadata)
+        return intended_key(self._metadata)
 
     def sort_order_id(self, key: tuple[SortField, ...]) -> int | None:
         """Id of the table's sort order that says exactly this key, if it has one."""
