@@ -17,7 +17,7 @@ from lakeopt.config import Settings, load_settings
 from lakeopt.errors import ConfigurationError, Refused, UsageError
 from lakeopt.layout.worth import REWRITE_RATE
 from lakeopt.model.layout_record import LAYOUT_PROPERTY, MEASURED_PROPERTY, remembered
-from lakeopt.model.plan import RewritePlan, SortField
+from lakeopt.model.plan import Layout, MeasuredLayout, RewritePlan, SortField
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.tables.open import open_table
 from lakeopt.workflows import rewrite_rate as rates
@@ -167,7 +167,17 @@ def test_a_chosen_layout_is_remembered_and_serves_new_rows_without_a_search(lake
     assert searches == ["storage"] * 3
 
 
-@pytest.mark.parametrize("change", ["goal", "column", "readers", "text"])
+@pytest.mark.parametrize(
+    "change",
+    [{"bytes_ratio": 1e308}, {"read_ratio": -1.0}, {"layout": Layout("sort", (SortField("kind"),), block_rows=0)}],
+)
+def test_a_memory_that_no_measuring_can_have_made_is_none(change: dict[str, Any]) -> None:
+    held = MeasuredLayout("p", "2026-11-01T00:00:00+00:00", "storage", Layout("bin-pack"), {}, 0.5, 0.5, 9)
+    assert remembered({MEASURED_PROPERTY: to_json(held)}) == held
+    assert remembered({MEASURED_PROPERTY: to_json(dataclasses.replace(held, **change))}) is None
+
+
+@pytest.mark.parametrize("change", ["goal", "column", "readers", "text", "version"])
 def test_a_memory_that_does_not_fit_is_searched_anew(
     lake: Lake, searches: list[str], tmp_path: Path, change: str
 ) -> None:
@@ -184,6 +194,12 @@ def test_a_memory_that_does_not_fit_is_searched_anew(
         loaded.update_schema().rename_column("kind", "sort").commit()
     elif change == "text":
         loaded.transaction().set_properties({"lakeopt.measured-layout": "{"}).commit_transaction()
+    elif change == "version":
+        held = lakeopt.plan(NAME, compatible_with=["duckdb"]).measured
+        assert held is not None
+        text = to_json(dataclasses.replace(held, layout=dataclasses.replace(held.layout, version=99)))
+        loaded.transaction().set_properties({"lakeopt.measured-layout": text}).commit_transaction()
+        options = {"compatible_with": ["duckdb"]}
     else:
         held = lakeopt.plan(NAME, compatible_with=["duckdb"]).measured
         assert held is not None

@@ -25,6 +25,8 @@ MEASURED_PROPERTY = "lakeopt.measured-layout"
 #: the bytes that were written for them.
 ARRIVAL_BYTES, ARRIVAL_RECORDS = "lakeopt.arrival-bytes", "lakeopt.arrival-records"
 WRITTEN_BYTES = "lakeopt.written-bytes"
+#: No layout takes so many times the bytes of arrival order.
+MOST_BYTES = 1000
 _SUFFIX = re.compile(r"-layout-([0-9a-f]{16})\.parquet$")
 
 
@@ -91,9 +93,12 @@ def cutless(layout: Layout) -> Layout:
 def remembered(properties: Mapping[str, str]) -> MeasuredLayout | None:
     """The layout that a table remembers as chosen by measuring; None where there is none that can be read."""
     try:
-        return from_json(MeasuredLayout, properties.get(MEASURED_PROPERTY, "null"))
+        held = from_json(MeasuredLayout, properties.get(MEASURED_PROPERTY, "null"))
     except UsageError:
         return None
+    ratios = (held.bytes_ratio, held.read_ratio)
+    blocks = held.layout.block_rows is None or held.layout.block_rows > 0
+    return held if blocks and all(0 <= ratio < MOST_BYTES for ratio in ratios) else None  # anybody can set a property
 
 
 def measured_property(

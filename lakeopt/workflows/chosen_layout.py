@@ -91,8 +91,10 @@ def _still_holds(held: MeasuredLayout, table: Table, rows: int, wishes: Mapping[
     try:
         _check_columns(table, held.layout.columns)
         writer = WriterOptions.from_mapping(held.writer)
-        strategy_named(held.layout.strategy).layout(held.layout.columns)
+        today = strategy_named(held.layout.strategy).layout(held.layout.columns)
     except (UsageError, UnknownName):
+        return False
+    if held.layout.version != today.version:
         return False
     read = readers.allowed(wishes["compatible_with"])
     written = set(writer.encodings.values())

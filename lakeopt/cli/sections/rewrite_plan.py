@@ -10,6 +10,8 @@ from lakeopt.model.plan import RewritePlan, SkippedGroup
 
 ROWS = "groups"
 SHOWN = 20
+#: How to have done what is judged not worth it.
+WAY_OUT = "prices are those of lakeopt.toml; what --strategy or --sort-by asks for is done at any price"
 
 
 def sections(value: RewritePlan) -> Iterator[Section]:
@@ -114,7 +116,8 @@ def _skipped(value: RewritePlan) -> Section:
         )
         for reason, groups in by_reason.items()
     ]
-    return Grid("Left alone", columns, rows)
+    judged = any(group.worth is not None for group in value.skipped)
+    return Grid("Left alone", columns, rows, WAY_OUT if judged else None)
 
 
 def _figures(groups: Sequence[SkippedGroup]) -> str:
