@@ -25,6 +25,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.measure import machine, result_path, run, versions
 from benchmarks.search_tables import TABLES
+from lakeopt.analysis.sampling import BLOCKS
+from lakeopt.analysis.trial import Trial
 from lakeopt.layout import readers
 from lakeopt.layout.search import MIN_GAIN
 from lakeopt.model.row_order import ARRIVAL
@@ -32,6 +34,7 @@ from lakeopt.model.scan import ENCODINGS, WriterOptions
 from lakeopt.parquet.encode import writer_arguments
 from lakeopt.tables.iceberg.writer_properties import writer_options
 from lakeopt.workflows.layout_search import LayoutSearch
+from lakeopt.workflows.sampled import searched_rows
 
 ROW_GROUP = 1_048_576
 THREADS = 2
@@ -52,14 +55,23 @@ def written_bytes(rows: pa.Table, order: np.ndarray | None, writer: WriterOption
     return int(sink.size())
 
 
+def sampled(rows: pa.Table, most: int) -> pa.Table:
+    """All rows, or 16 contiguous blocks of them, as :mod:`lakeopt.analysis.sampling` draws them."""
+    if rows.num_rows <= most:
+        return rows
+    starts = np.linspace(0, rows.num_rows - most // BLOCKS, BLOCKS).astype(int)
+    return pa.concat_tables([rows.slice(start, most // BLOCKS) for start in starts]).combine_chunks()
+
+
 def cell(name: str, encodings: str, folder: Path, level: int, time_budget: float | None) -> dict[str, Any]:
     """Search one table and write what is chosen."""
     rows = TABLES[name](folder)
     writer = writer_options({"write.parquet.row-group-size-bytes": str(1 << 30)}, level=level, goal="storage")
     began, cpu = time.perf_counter(), time.process_time()
     # A busy machine would spend the budget on others: a second is one of two cores of its own.
+    sample = sampled(rows, searched_rows(time_budget, rows.num_columns))
     search = LayoutSearch(
-        rows,
+        sample,
         writer,
         encodings=ALLOWED[encodings],
         threads=THREADS,
@@ -73,7 +85,8 @@ def cell(name: str, encodings: str, folder: Path, level: int, time_budget: float
     chosen = best if best.bytes <= (1 - MIN_GAIN) * arrival.bytes else arrival
     seconds, spent = time.perf_counter() - began, time.process_time()
     base = written_bytes(rows, None, None)
-    order = None if chosen.order == ARRIVAL else search.trial.order(chosen.order)
+    keys = Trial(rows.select(list(chosen.order.columns)), writer, threads=THREADS)
+    order = None if chosen.order == ARRIVAL else keys.order(chosen.order)
     written = written_bytes(rows, order, chosen.writer)
     return {
         "table": name,
@@ -85,7 +98,8 @@ def cell(name: str, encodings: str, folder: Path, level: int, time_budget: float
         "default_arrival_bytes": base,
         "tuned_arrival_ratio": written_bytes(rows, None, arrival.writer) / base,
         "written_ratio": written / base,
-        "predicted_over_written": chosen.bytes / written,
+        "searched_rows": sample.num_rows,
+        "predicted_over_written": chosen.bytes / written * rows.num_rows / max(1, sample.num_rows),
         "search_seconds": seconds,
         "search_cpu_seconds": spent - cpu,
         "of_which_rank_codes": coded - cpu,

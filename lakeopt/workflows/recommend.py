@@ -52,19 +52,42 @@ def recommend(
     :raises UsageError: a goal without the queries it needs, or a file of queries of which none can be used.
     :raises DataFileError: a data file is missing or damaged.
     """
-    from lakeopt.workflows import reasons
     from lakeopt.workflows.study import Study
 
     started, encodings = time.monotonic(), readers.allowed(compatible_with)
     if goal != "storage" and queries is None:
         raise UsageError(f"the goal {goal!r} needs queries", hint="give a file of named queries with --queries")
-    rows = sample_rows or SEARCHED_ROWS
     opened = sampled_table(
-        table, sample_rows=rows, sample_bytes=SEARCHED_BYTES, memory=memory, threads=threads, settings=settings
+        table,
+        sample_rows=sample_rows or SEARCHED_ROWS,
+        sample_bytes=SEARCHED_BYTES,
+        time_budget=time_budget,
+        memory=memory,
+        threads=threads,
+        settings=settings,
     )
     writer = opened.table.writer_options(level=compression_level, goal=goal)
     study = Study(opened, queries, writer, encodings, seed=seed, time_budget=time_budget, started=started)
     found = study.run()
+    candidates, chosen, reason = _choice(study, found, goal)
+    return LayoutRecommendation(
+        table=opened.table.identifier,
+        snapshot_id=None if opened.snapshot_id is None else str(opened.snapshot_id),
+        goal=goal,
+        baseline=study.baseline,
+        candidates=tuple(candidates),
+        chosen=None if chosen is None else candidates.index(chosen),
+        reason=reason,
+        trials=found.trials,
+        elapsed_seconds=time.monotonic() - started,
+        options=_options(opened.table, goal, queries, compatible_with, compression_level),
+    )
+
+
+def _choice(study: Study, found: SearchResult, goal: Goal) -> tuple[list[Candidate], Candidate | None, str]:
+    """What is shown, best first, which of it is taken (None: leave it alone), and why."""
+    from lakeopt.workflows import reasons
+
     baseline = study.baseline
     candidates, chosen, why = _candidates(study, found, goal)
     if chosen is not None:
@@ -75,18 +98,7 @@ def recommend(
     else:
         reason = reasons.no_gain(study, found) + reasons.encoded_anew(baseline)
         reason += reasons.left_small() if study.has_small_files() else ""
-    return LayoutRecommendation(
-        table=opened.table.identifier,
-        snapshot_id=None if opened.snapshot_id is None else str(opened.snapshot_id),
-        goal=goal,
-        baseline=baseline,
-        candidates=tuple(candidates),
-        chosen=None if chosen is None else candidates.index(chosen),
-        reason=reason + reasons.skipped(study),
-        trials=found.trials,
-        elapsed_seconds=time.monotonic() - started,
-        options=_options(opened.table, goal, queries, compatible_with, compression_level),
-    )
+    return candidates, chosen, reason + reasons.skipped(study)
 
 
 def _options(

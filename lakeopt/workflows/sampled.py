@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 SAMPLE_BYTES = 256_000_000
 #: A search looks at windows of the sample alone, and foretells best of whole tables.
 SEARCHED_BYTES, SEARCHED_ROWS = 1_200_000_000, 8_388_608
+#: Values a second that a search in short time looks at, since it ranks all of them first, and the fewest rows.
+_VALUES_A_SECOND, _FEWEST_SEARCHED = 4_000_000, 1_048_576
 _MEMORY_SHARE = 8
+
+
+def searched_rows(time_budget: float | None, columns: int) -> int:
+    """Rows of so many columns that a search of so many seconds looks at, at most.
+
+    >>> searched_rows(None, 5), searched_rows(5, 5), searched_rows(5, 50)
+    (8388608, 4000000, 1048576)
+    """
+    if time_budget is None:
+        return SEARCHED_ROWS
+    return min(SEARCHED_ROWS, max(_FEWEST_SEARCHED, int(time_budget * _VALUES_A_SECOND / max(1, columns))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +52,16 @@ def sampled_table(
     sample_rows: int | None = None,
     sample_bytes: int = SAMPLE_BYTES,
     whole: bool = False,
+    time_budget: float | None = None,
     memory: int | None = None,
     threads: int | None = None,
     settings: Settings | None = None,
 ) -> SampledTable:
     """Open a table and draw a sample of its current rows.
 
-    ``sample_bytes`` (in memory) and ``sample_rows`` bound it; ``whole`` lets it take all that memory allows.
-    ``memory`` (bytes) is that of the whole process, by default what the settings say, else half of the machine's.
+    ``sample_bytes`` (in memory) and ``sample_rows`` bound it, and so does a search's short ``time_budget`` (seconds);
+    ``whole`` lets it take all that memory allows. ``memory`` (bytes) is that of the whole process, by default what the
+    settings say, else half of the machine's.
 
     :raises UnknownName: no such table.
     :raises DataFileError: a data file is missing or damaged.
@@ -68,7 +83,7 @@ def sampled_table(
     sample = draw_sample(
         opened.scan(files),
         budget_bytes=allowed if whole else min(sample_bytes, allowed),
-        max_rows=sample_rows or MAX_ROWS,
+        max_rows=min(sample_rows or MAX_ROWS, searched_rows(time_budget, len(opened.schema.names))),
         threads=threads,
     )
     return SampledTable(opened, snapshot_id, files, sample, memory_bytes, threads)
