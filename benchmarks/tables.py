@@ -176,9 +176,11 @@ def short(result: Result) -> str:
 
 def quick(result: Result) -> str:
     """The figures of a quick run that the README shows."""
-    shown = [name for name in ("bin-pack", *SHOWN[3:]) if name in result["strategies"]]
-    table = grid(result, "`bench-quick`: bytes at zstd 3", lambda d, s: bytes_ratio(result, d, s), shown)
-    return "\n".join([conditions(result), "", *table])
+    shown = [name for name in (*SHOWN[:5], "lakeopt-storage-all", *SHOWN[5:]) if name in result["strategies"]]
+    lines = [conditions(result), ""]
+    lines += [*grid(result, "`bench-quick`: bytes at zstd 3", lambda d, s: bytes_ratio(result, d, s), shown), ""]
+    lines += grid(result, "bytes that queries read", lambda d, s: read_ratio(result, d, s), shown)
+    return "\n".join(lines)
 
 
 def searched(result: Result) -> str:
