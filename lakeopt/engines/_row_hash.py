@@ -1,4 +1,4 @@
-"""Hash rows by the Iceberg type of their columns, in two independent 64-bit lanes (ARCHITECTURE.md, "The proof").
+"""Hash rows by the Iceberg type of their columns, in two independent 64-bit lanes (docs/design/proof.md).
 
 DuckDB's ``hash()`` over Arrow batches is the work horse. Taken alone it would not do; measured on 2.0.1:
 

@@ -12,7 +12,7 @@ from lakeopt.model.serde import Document
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Order-independent fingerprint of a multiset of rows (ARCHITECTURE.md, "The proof").
+    """Order-independent fingerprint of a multiset of rows (docs/design/proof.md).
 
     ``low`` and ``high`` are two independent 64-bit row hashes, each summed modulo 2^64, as 16 hex digits.
     ``columns`` names per-column fingerprints where they were asked for. Only equal ``version``s compare.
