@@ -169,5 +169,6 @@ def test_a_column_renamed_in_a_struct_is_null_to_duckdb(tmp_path: Path) -> None:
     rows = pa.table([[{"old": 7}]], schema=pa.schema([field("s", pa.struct([field("old", pa.int64(), 2)]), 1)]))
     pq.write_table(rows, tmp_path / "f.parquet")
     column = "MAP {1: {name: 's', type: 'STRUCT(\"new\" BIGINT)', default_value: NULL}}"
-    found = duckdb.sql(f"select s.new from read_parquet('{tmp_path}/f.parquet', schema={column})").fetchall()
+    with duckdb.connect() as connection:
+        found = connection.sql(f"select s.new from read_parquet('{tmp_path}/f.parquet', schema={column})").fetchall()
     assert found == [(None,)]  # 7 is right
