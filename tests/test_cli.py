@@ -298,6 +298,7 @@ def test_called_as_a_function_it_puts_signal_handlers_back(capsys: pytest.Captur
         (["rewrite", "nyc.flights", "--strategy", "bin-pack", "--yes"], "rewrite_result"),
     ],
 )
+@pytest.mark.slow
 @pytest.mark.usefixtures("flights")
 def test_json_fits_its_schema(words: list[str], kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, "--json"]) == 0

@@ -38,6 +38,9 @@ from lakeopt.parquet.thrift import BINARY, DOUBLE, I64, LIST, STRUCT, TRUE, Item
 from lakeopt.tables.iceberg.commits.data_file import file_statistics
 from lakeopt.workflows.verify import staged_scan
 
+#: Whole commands on tables of their own, half a second each: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 
 def request_of(scan: Scan, folder: Path, *, files: float = 2, **more: Any) -> StageRequest:
     target = int(sum(scan.files["file_size_in_bytes"].to_pylist()) / files)

@@ -19,6 +19,9 @@ from lakeopt.model.serde import from_json, to_json
 from lakeopt.workflows.apply import apply
 from lakeopt.workflows.plan import plan
 
+#: Whole commands on tables of their own, half a second each: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 Data = dict[str, Any]
 
 

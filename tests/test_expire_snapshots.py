@@ -26,6 +26,9 @@ from lakeopt.workflows.expire_snapshots import apply_expiry, expire_snapshots, p
 from lakeopt.workflows.marks import marked
 from lakeopt.workflows.sweep import sweep
 
+#: Whole commands on tables of their own, half a second each: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 NAME = "lake.db.t"
 
 

@@ -29,6 +29,9 @@ from lakeopt.workflows import journal
 from lakeopt.workflows.marks import MarkedFile, mark
 from lakeopt.workflows.remove_orphan_files import find_orphan_files, quarantine_orphan_files
 
+#: Whole commands on tables of their own, half a second each: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 NAME = "lake.db.flights"
 
 

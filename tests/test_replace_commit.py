@@ -37,6 +37,9 @@ from lakeopt.tables.iceberg.metadata.avro_decoder import StrictDecoder
 from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.tables.open import open_table
 
+#: Whole commands on tables of their own, half a second each: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 
 def check(table: Table, plan: RewritePlan) -> None:
     committer("lakeopt").check(IcebergTable(table), plan)

@@ -29,6 +29,9 @@ from lakeopt.tables.iceberg.table import IcebergTable
 from lakeopt.workflows.journal import runs
 from lakeopt.workflows.rewrite_manifests import apply_manifests, plan_manifests, rewrite_manifests
 
+#: Whole commands on tables of their own, half a second each: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 NAME = "lake.db.flights"
 
 

@@ -26,6 +26,9 @@ from lakeopt.workflows.expire_snapshots import expire_snapshots
 from lakeopt.workflows.marks import CHUNK, MarkedFile, mark, marked
 from lakeopt.workflows.sweep import apply_sweep, plan_sweep, sweep
 
+#: Whole commands on tables of their own, half a second each: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 NAME = "lake.db.t"
 SETTINGS = Settings()
 
