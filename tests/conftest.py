@@ -19,7 +19,7 @@ __all__ = ["chromium", "hive", "moto", "postgres", "rest", "rest_on_s3", "s3"]
 
 #: Examples of each property in `make check` (``--hypothesis-profile check``); `make test` tries as many as it asks for.
 FEW = 10
-hypothesis.settings.register_profile("check", max_examples=FEW)
+hypothesis.settings.register_profile("check", max_examples=FEW, deadline=None)  # on busy machines too, as in CI
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
