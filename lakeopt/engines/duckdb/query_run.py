@@ -132,7 +132,8 @@ def _count_side(job: Job, side: Job) -> dict[str, Any]:
 
     remote = {name: (path.filesystem, path.path) for name, path in remote_among(side["paths"]).items()}
     filesystem = CountingFileSystem(remote)
-    with closing(_connect(job)) as connection:
+    # With several threads what is read ahead depends on which of them comes first: up to a seventh more or less.
+    with closing(_connect({**job, "threads": 1})) as connection:
         connection.register_filesystem(filesystem)
         _bind(job, side["counted"], connection)
         bound = len(filesystem.reads)
