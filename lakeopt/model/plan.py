@@ -109,6 +109,20 @@ class Worth:
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionSwitch:
+    """Where a Hive partition lay when a rewrite was planned; all of it is checked again directly before the switch.
+
+    ``values`` are those of the partition columns, empty for a table without partitions. ``listing`` is a digest of
+    names, sizes and times of all files at ``location``, ``description`` one of what the metastore says of it.
+    """
+
+    values: tuple[str | None, ...]
+    location: str
+    listing: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileGroup:
     """Data files of one partition (and one partition spec) that are read together and written anew together.
 
@@ -118,6 +132,7 @@ class FileGroup:
     ``method`` says whether row groups are copied byte for byte or rows are decoded and encoded anew, and
     ``method_reason`` why. ``arrival_bytes`` are those of files that do not lie in the layout yet. ``across`` is the
     share of its bytes in files that the queries read only a part of, by their weights; null without queries.
+    ``switch`` is of Hive tables, where a group is a whole partition.
     """
 
     group_id: int
@@ -133,6 +148,7 @@ class FileGroup:
     method_reason: str = ""
     arrival_bytes: int = 0
     across: float | None = None
+    switch: PartitionSwitch | None = None
 
     @property
     def source_spec_ids(self) -> tuple[int, ...]:

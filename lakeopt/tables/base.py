@@ -1,4 +1,4 @@
-"""The metadata side of a table, whatever its format: the protocols that :mod:`lakeopt.tables.iceberg` fills."""
+"""The metadata side of a table, whatever its format: the protocols that ``tables/iceberg`` and ``tables/hive`` fill."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lakeopt.model.plan import FileGroup, Goal, RewritePlan, SortField
+from lakeopt.model.plan import FileGroup, Goal, RewritePlan, SkippedGroup, SortField
 from lakeopt.model.scan import Repartition, Scan, WriterOptions
 
 if TYPE_CHECKING:
@@ -23,11 +23,19 @@ class Table(Protocol):
 
     @property
     def format(self) -> str:
-        """``iceberg`` (or, later, ``hive``)."""
+        """``iceberg`` or ``hive``."""
 
     @property
     def format_version(self) -> int:
-        """1, 2 or 3."""
+        """1, 2 or 3; of a Hive table always 1."""
+
+    @property
+    def keeps_snapshots(self) -> bool:
+        """Whether files that were replaced can still be read by a snapshot id; else only those of this moment are."""
+
+    @property
+    def committer(self) -> str:
+        """Name of the committer that replaces its files."""
 
     @property
     def uuid(self) -> str:
@@ -82,8 +90,16 @@ class Table(Protocol):
         left out. ``content`` is ``data``, ``deletes`` or ``all``.
         """
 
-    def scan(self, files: pa.Table) -> Scan:
-        """How to read the rows of these data files (with the delete files that apply)."""
+    def scan(self, files: pa.Table, *, stored_only: bool = False) -> Scan:
+        """How to read the rows of these data files (with the delete files that apply).
+
+        With ``stored_only`` without columns whose values files do not hold: what a rewrite reads and writes.
+        """
+
+    def admit(
+        self, groups: tuple[FileGroup, ...], skipped: tuple[SkippedGroup, ...]
+    ) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
+        """The groups as this format can replace them: Hive takes the files of whole partitions, or leaves them."""
 
     def view(self, name: str, snapshot_id: int | None = None) -> pa.Table:
         """Metadata as rows: ``snapshots``, ``refs`` or ``manifests``."""

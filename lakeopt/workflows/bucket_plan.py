@@ -111,7 +111,10 @@ def _counts(columns: list[str], sample: pa.Table, request: CutRequest) -> ValueR
         return by_value(given, numbers, kept)
     files = request.files if counts == "exact" else _newest_partition(request.files)
     batches = read_batches(
-        request.table.scan(files), columns=columns, threads=request.threads, memory_bytes=request.memory_bytes // 2
+        request.table.scan(files, stored_only=True),
+        columns=columns,
+        threads=request.threads,
+        memory_bytes=request.memory_bytes // 2,
     )
     return count_rows(
         batches,

@@ -37,5 +37,5 @@ class CutRequest:
         from lakeopt.analysis.sampling import draw_sample
 
         budget = min(SAMPLE_BYTES, self.memory_bytes // _MEMORY_SHARE)
-        scan = self.table.scan(self.files)
+        scan = self.table.scan(self.files, stored_only=True)
         return draw_sample(scan, budget_bytes=budget, threads=self.threads, columns=columns).rows

@@ -56,6 +56,7 @@ class FileChoice:
             skipped += left
         if self.queries is not None and layout.columns and len(groups) > 1:
             groups = RangeBoundaries.of(table, base, layout.columns, self.queries).first(groups)
+        groups, skipped = table.admit(groups, skipped)
         groups, left = CopyChoice(table, layout, writer, self.target_file_bytes, level_asked=self.level_asked).divide(
             groups
         )

@@ -109,7 +109,7 @@ class GroupRun:
         """Write a group's files anew and prove their rows equal, before the next one begins: a fault shows early."""
         from lakeopt.parquet.partition_keys import require_own_partition
 
-        scan = self.table.scan(files)
+        scan = self.table.scan(files, stored_only=True)
         self.begun[group.group_id] = self._whereabouts(group)
         log.write("staging", group_id=group.group_id, **self.begun[group.group_id])
         with self.timed("stage"):
@@ -259,7 +259,7 @@ def planned_files(table: Table, plan: RewritePlan) -> dict[int, pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    base = int(plan.base_snapshot_id or 0)
+    base = int(plan.base_snapshot_id or 0) if table.keeps_snapshots else None
     wanted = pa.array([file.path for group in plan.groups for file in group.data_files], pa.string())
     files = pa.concat_tables(
         [part.filter(pc.is_in(part["file_path"], wanted)) for part in table.files(base)]

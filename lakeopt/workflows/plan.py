@@ -119,7 +119,7 @@ def _heading(table: Table, base: int | None) -> dict[str, Any]:
         "table_uuid": table.uuid,
         "base_snapshot_id": None if base is None else str(base),
         "schema_id": table.schema_id,
-        "committer": "lakeopt",
+        "committer": table.committer,
     }
 
 

@@ -81,7 +81,7 @@ def sampled_table(
     files = pa.concat_tables([files_schema().empty_table(), *lists])
     allowed = memory_bytes // _MEMORY_SHARE
     sample = draw_sample(
-        opened.scan(files),
+        opened.scan(files, stored_only=True),
         budget_bytes=allowed if whole else min(sample_bytes, allowed),
         max_rows=min(sample_rows or MAX_ROWS, searched_rows(time_budget, len(opened.schema.names))),
         threads=threads,

@@ -14,7 +14,7 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.typedef import Record
 
 from lakeopt.errors import StalePlan, UnknownName
-from lakeopt.model.plan import FileGroup, Goal, SortField
+from lakeopt.model.plan import FileGroup, Goal, SkippedGroup, SortField
 from lakeopt.model.scan import Repartition, Scan, WriterOptions
 from lakeopt.tables.iceberg import catalog, storage
 from lakeopt.tables.iceberg.arrow_schema import arrow_schema
@@ -34,6 +34,8 @@ class IcebergTable:
     """One Iceberg table. ``iceberg`` is pyiceberg's own object, for what commits."""
 
     format = "iceberg"
+    keeps_snapshots = True
+    committer = "lakeopt"
 
     def __init__(self, iceberg: pyiceberg.table.Table) -> None:
         self.iceberg = iceberg
@@ -153,7 +155,13 @@ class IcebergTable:
             raise UnknownName(f"snapshot of {self.identifier}", str(snapshot_id), known)
         return snapshot
 
-    def scan(self, files: pa.Table) -> Scan:
+    def admit(
+        self, groups: tuple[FileGroup, ...], skipped: tuple[SkippedGroup, ...]
+    ) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
+        """The groups as they are: a commit replaces any files."""
+        return groups, skipped
+
+    def scan(self, files: pa.Table, *, stored_only: bool = False) -> Scan:
         """How to read the rows of these data files (with the delete files that apply)."""
         return Scan(
             schema=self.schema,
