@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lakeopt.model.plan import LayoutRecommendation, SortField
+from lakeopt.model.plan import LayoutRecommendation, SortField, Worth
 from lakeopt.model.sort_fields import format_sort_fields
 from lakeopt.units import format_duration, format_size
 
 #: Stands where there is no value.
 NOTHING = "–"
+#: How to have done what is judged not worth it.
+WORTH_WAY_OUT = "prices are those of lakeopt.toml; what --strategy or --sort-by asks for is done at any price"
 
 
 def size(number: float | None) -> str:
@@ -149,3 +151,15 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def worth_words(worth: Worth | None) -> str:
+    """What a rewrite would cost and gain, behind the reason why it is left alone; nothing where that is not judged.
+
+    >>> worth_words(Worth(0.25, 0.02, 9.0, 1_000_000, 30.0, 2.0))
+    ': costs 0.25, gains 0.02 (1.0 MB saved, kept 30 days, read 2 times a day)'
+    """
+    if worth is None:
+        return ""
+    kept = f"{size(worth.saved_bytes)} saved, kept {worth.keep_days:g} days, read {worth.reads_a_day:g} times a day"
+    return f": costs {worth.cost:.2g}, gains {worth.gain:.2g} ({kept})"

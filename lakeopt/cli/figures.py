@@ -5,6 +5,7 @@ from __future__ import annotations
 from lakeopt.cli.section import Cell
 from lakeopt.figures import (
     NOTHING,
+    WORTH_WAY_OUT,
     count,
     counted,
     decimal,
@@ -17,10 +18,12 @@ from lakeopt.figures import (
     size,
     times,
     visible,
+    worth_words,
 )
 
 __all__ = [
     "NOTHING",
+    "WORTH_WAY_OUT",
     "change",
     "count",
     "counted",
@@ -34,6 +37,7 @@ __all__ = [
     "size",
     "times",
     "visible",
+    "worth_words",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -96,6 +96,10 @@ class MeasuredLayout:
         return self.written_bytes / self.arrival_bytes if self.arrival_bytes else self.bytes_ratio
 
 
+#: Why a group is left alone that costs more than it gains.
+NOT_WORTH_IT = "not worth it"
+
+
 @dataclass(frozen=True, slots=True)
 class Worth:
     """What a rewrite costs and gains, in the currency of the configured prices, and what the figures come from."""
@@ -106,6 +110,17 @@ class Worth:
     saved_bytes: int
     keep_days: float
     reads_a_day: float
+
+    @classmethod
+    def together(cls, groups: Iterable[SkippedGroup]) -> Worth | None:
+        """Of all groups that say what they are worth; None where none does."""
+        judged = [group.worth for group in groups if group.worth is not None]
+        if not judged:
+            return None
+        costs, gains, seconds, saved = (
+            sum(getattr(worth, name) for worth in judged) for name in ("cost", "gain", "seconds", "saved_bytes")
+        )
+        return cls(costs, gains, seconds, saved, judged[0].keep_days, judged[0].reads_a_day)
 
 
 @dataclass(frozen=True, slots=True)

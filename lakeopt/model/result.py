@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lakeopt.model.plan import Layout
+from lakeopt.model.plan import Layout, Worth
 from lakeopt.model.serde import Document
 
 
@@ -54,7 +54,10 @@ class FailedGroup:
 
 @dataclass(frozen=True)
 class RewriteResult(Document):
-    """What a rewrite did. ``seconds`` names where the time went: plan, stage, prove, commit."""
+    """What a rewrite did. ``seconds`` names where the time went: plan, stage, prove, commit.
+
+    ``not_worth_it`` has the figures of all groups that were left alone since they would cost more than they gain.
+    """
 
     kind: ClassVar[str] = "rewrite_result"
     plan_id: str
@@ -76,6 +79,7 @@ class RewriteResult(Document):
     elapsed_seconds: float
     seconds: Mapping[str, float]
     peak_rss_bytes: int
+    not_worth_it: Worth | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from lakeopt.config import Settings
 from lakeopt.layout.file_groups import ideal_file_count
 from lakeopt.layout.worth import Prices, is_judged, worth
-from lakeopt.model.plan import MAX_DEPTH, FileGroup, SkippedGroup
+from lakeopt.model.plan import MAX_DEPTH, NOT_WORTH_IT, FileGroup, SkippedGroup
 from lakeopt.model.scan import WriterOptions
 from lakeopt.tables.base import Table
 from lakeopt.workflows.chosen_layout import Chosen, strategy_named
@@ -17,7 +17,6 @@ from lakeopt.workflows.partitions import group_files
 from lakeopt.workflows.range_boundaries import RangeBoundaries
 from lakeopt.workflows.rewrite_rate import rewrite_rate
 
-NOT_WORTH_IT = "not worth it"
 Groups = tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]
 
 

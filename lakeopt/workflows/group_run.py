@@ -17,7 +17,7 @@ from lakeopt.errors import ProofFailed, Unreachable
 from lakeopt.keys.curves import CURVES
 from lakeopt.keys.layout_key import layout_key
 from lakeopt.model.layout_record import name_suffix, without_cuts
-from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup
+from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup, Worth
 from lakeopt.model.result import FailedGroup, RewriteResult, Verification
 from lakeopt.model.scan import Repartition, Scan, StageRequest, WriterOptions
 from lakeopt.tables.base import Committed, Table
@@ -170,6 +170,7 @@ class GroupRun:
             elapsed_seconds=time.perf_counter() - self.started,
             seconds=self.seconds,
             peak_rss_bytes=resources.peak_rss_bytes(),
+            not_worth_it=Worth.together(self.plan.skipped),
         )
 
     def _prefix(self, group: FileGroup) -> str:

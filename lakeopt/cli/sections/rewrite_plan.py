@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from lakeopt.cli.figures import NOTHING, count, counted, in_blocks, key, named, percent, size
+from lakeopt.cli.figures import (
+    NOTHING,
+    WORTH_WAY_OUT,
+    count,
+    counted,
+    in_blocks,
+    key,
+    named,
+    percent,
+    size,
+    worth_words,
+)
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Section
-from lakeopt.model.plan import RewritePlan, SkippedGroup
+from lakeopt.model.plan import RewritePlan, SkippedGroup, Worth
 
 ROWS = "groups"
 SHOWN = 20
-#: How to have done what is judged not worth it.
-WAY_OUT = "prices are those of lakeopt.toml; what --strategy or --sort-by asks for is done at any price"
 
 
 def sections(value: RewritePlan) -> Iterator[Section]:
@@ -109,7 +118,7 @@ def _skipped(value: RewritePlan) -> Section:
     )
     rows = [
         (
-            reason + _figures(groups),
+            reason + worth_words(Worth.together(groups)),
             count(len(groups)),
             count(sum(group.file_count for group in groups)),
             size(sum(group.bytes for group in groups)),
@@ -117,15 +126,4 @@ def _skipped(value: RewritePlan) -> Section:
         for reason, groups in by_reason.items()
     ]
     judged = any(group.worth is not None for group in value.skipped)
-    return Grid("Left alone", columns, rows, WAY_OUT if judged else None)
-
-
-def _figures(groups: Sequence[SkippedGroup]) -> str:
-    """What groups would cost and gain, where that is why they are left alone."""
-    judged = [group.worth for group in groups if group.worth is not None]
-    if not judged:
-        return ""
-    costs, gains = sum(worth.cost for worth in judged), sum(worth.gain for worth in judged)
-    saved, days, reads = sum(worth.saved_bytes for worth in judged), judged[0].keep_days, judged[0].reads_a_day
-    words = f"{size(saved)} saved, kept {days:g} days, read {reads:g} times a day"
-    return f": costs {costs:.2g}, gains {gains:.2g} ({words})"
+    return Grid("Left alone", columns, rows, WORTH_WAY_OUT if judged else None)

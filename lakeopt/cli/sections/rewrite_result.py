@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lakeopt.cli.figures import NOTHING, change, count, in_blocks, key, seconds, size
+from lakeopt.cli.figures import NOTHING, WORTH_WAY_OUT, change, count, in_blocks, key, seconds, size, worth_words
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
+from lakeopt.model.plan import NOT_WORTH_IT
 from lakeopt.model.result import RewriteResult, Verification
 
 ROWS = None
@@ -19,8 +20,10 @@ def sections(value: RewriteResult) -> Iterator[Section]:
         else Facts(f"Nothing to rewrite in {value.table}", (("layout", _layout(value)), ("plan", value.plan_id)))
     )
     if value.skipped:
-        rows = [(reason, count(groups)) for reason, groups in value.skipped.items()]
-        yield Grid("Left alone", (Column("reason", fit="wrap"), Column("groups", right=True)), rows)
+        words = {NOT_WORTH_IT: worth_words(value.not_worth_it)}
+        rows = [(reason + words.get(reason, ""), count(groups)) for reason, groups in value.skipped.items()]
+        note = WORTH_WAY_OUT if value.not_worth_it else None
+        yield Grid("Left alone", (Column("reason", fit="wrap"), Column("groups", right=True)), rows, note)
     if value.failed:
         yield Items("Failed", [Item(Cell(group.partition, "critical"), group.error) for group in value.failed])
 
