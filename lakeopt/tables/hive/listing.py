@@ -1,0 +1,100 @@
+"""What lies in the folder of a partition: its entries, digests that tell whether anything changed, staging of writers.
+
+Hive and Spark read every file of a partition's folder whose name begins with neither ``.`` nor ``_``. The digest is
+over hidden files too: a writer that is at work shows itself there first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from lakeopt.errors import Unreachable
+from lakeopt.parquet.footers import unreachable
+from lakeopt.tables.hive.source import Partition
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+#: Folders in which Hive, Hadoop's committers and Spark prepare what they are about to publish.
+STAGING = (".hive-staging", "_temporary", ".spark-staging")
+
+
+def list_folder(filesystem: fs.FileSystem, path: str, *, recursive: bool = True) -> list[fs.FileInfo]:
+    """Everything below a folder, hidden entries too; nothing where it is not there.
+
+    :raises Unreachable: the storage does not answer.
+    """
+    from pyarrow import fs
+
+    try:
+        found: list[fs.FileInfo] = filesystem.get_file_info(
+            fs.FileSelector(path, allow_not_found=True, recursive=recursive)
+        )
+    except NotADirectoryError:
+        return []
+    except OSError as error:
+        raise unreachable(path, error) or Unreachable(f"folder cannot be listed: {path}: {error}") from error
+    return found
+
+
+def listing_digest(infos: Iterable[fs.FileInfo], path: str) -> str:
+    """Digest of all files among the entries below ``path``, by relative name, size and time in nanoseconds.
+
+    Folders do not count, whatever they hold does.
+    """
+    lines = sorted(
+        json.dumps([relative_name(info, path), info.size, info.mtime_ns], ensure_ascii=False)
+        for info in infos
+        if info.is_file
+    )
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def description_digest(partition: Partition) -> str:
+    """Digest of what the source says of a partition: values, storage and parameters; parameters in any order."""
+    storage = partition.storage
+    said = [
+        list(partition.values),
+        storage.location,
+        [list(column) for column in storage.columns],
+        storage.input_format,
+        storage.serde,
+        sorted(storage.serde_parameters.items()),
+        sorted(partition.parameters.items()),
+    ]
+    return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def relative_name(info: fs.FileInfo, path: str) -> str:
+    """Name of an entry below a folder, with ``/`` between folders."""
+    name: str = info.path
+    return name[len(path.rstrip("/")) :].lstrip("/")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether readers pass over a file or folder of that name.
+
+    >>> is_hidden("_SUCCESS"), is_hidden(".part-0.crc"), is_hidden("part-0.parquet")
+    (True, True, False)
+    """
+    return name.startswith((".", "_"))
+
+
+def is_staging(name: str) -> bool:
+    """Whether a folder of that name belongs to a writer that is at work, or died at it.
+
+    >>> is_staging(".hive-staging_hive_2026"), is_staging("_temporary"), is_staging("_SUCCESS")
+    (True, True, False)
+    """
+    return name.startswith(STAGING)
+
+
+def staging_folders(infos: Iterable[fs.FileInfo], path: str) -> Iterator[str]:
+    """Names, below ``path``, of the staging folders among these entries."""
+    for info in infos:
+        name = relative_name(info, path)
+        if not info.is_file and is_staging(name.rpartition("/")[2]):
+            yield name
