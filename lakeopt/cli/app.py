@@ -15,13 +15,21 @@ import typer
 from typer.exceptions import TyperException
 
 from lakeopt import __version__
-from lakeopt.cli import act_commands, bucket_commands, diagnostics, maintenance_commands, output, read_commands
+from lakeopt.cli import (
+    act_commands,
+    bucket_commands,
+    diagnostics,
+    maintenance_commands,
+    movement_commands,
+    output,
+    read_commands,
+)
 from lakeopt.cli.options import grouped
 from lakeopt.errors import CommitOutcomeUnknown, Interrupted, UsageError
 
 # Plain help: drawing it with rich would double the start-up time.
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-for _module in (read_commands, bucket_commands, act_commands, maintenance_commands):
+for _module in (read_commands, bucket_commands, act_commands, maintenance_commands, movement_commands):
     for _command in _module.COMMANDS:
         app.command()(grouped(_command))
 
