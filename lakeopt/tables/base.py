@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lakeopt.model.plan import FileGroup, Goal, RewritePlan, SkippedGroup, SortField
 from lakeopt.model.scan import Repartition, Scan, WriterOptions
@@ -140,10 +140,23 @@ class Table(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A commit that is done: its snapshot, and how many delete files it took out of the table with the data files."""
+    """A commit that is done: its snapshot, and how many delete files it took out of the table with the data files.
+
+    ``late`` says what came to the old place of the files while they were replaced; it is kept, and read by nobody yet.
+    """
 
     snapshot_id: int
     removed_delete_files_count: int = 0
+    late: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A file that nobody needs once a commit is done, or was not done; ``kind`` and ``bytes`` as of a mark list."""
+
+    location: str
+    kind: str
+    bytes: int | None
 
 
 class Committer(Protocol):
@@ -172,5 +185,90 @@ class Committer(Protocol):
         :raises CommitOutcomeUnknown: it may still be committed: keep the staged files.
         """
 
-    def find(self, table: Table, snapshot_id: int) -> bool:
-        """Whether the table has that snapshot now."""
+    def find(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup] = ()) -> bool:
+        """Whether the table has that snapshot now; ``groups`` are those that were committed with it."""
+
+    def replaced(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup]) -> list[Leaving]:
+        """Files that a commit of these groups has put out of use, where no metadata remembers them."""
+
+    def leavings(self, table: Table, snapshot_id: int) -> list[Leaving]:
+        """What a commit that was not done has written beside the data files."""
+
+    def unreached(self, table: Table, locations: Collection[str]) -> set[str]:
+        """Those of a run's own files that nothing in the table as it is now reaches. Their names are given once.
+
+        :raises DataFileError: metadata is missing or damaged, so that nothing can be said.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What undoing a plan comes to: the snapshot that a branch goes back to, or files that are read again.
+
+    ``kept`` says what is left as it is, and why.
+    """
+
+    snapshot_id: int | None = None
+    files_count: int = 0
+    bytes: int = 0
+    kept: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Marked files that must stay: those that the table reaches, and others with the reason.
+
+    ``late`` are files of other writers that nobody reads, and what is to be done.
+    """
+
+    reached: frozenset[str] = frozenset()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    late: Mapping[str, str] = field(default_factory=dict)
+
+
+class Upkeep(Protocol):
+    """What the clean-up and the undoing of rewrites ask of a format."""
+
+    def require_collectable(self, table: Table) -> None:
+        """Refuse a table whose files are not ours to remove.
+
+        :raises Refused: it is one.
+        """
+
+    def refuse_twin(self, table: Table) -> None:
+        """Refuse where the catalog has the table under a second name, which may need what this one does not reach.
+
+        :raises Refused: it has.
+        """
+
+    def holding(self, table: Table, marks: Mapping[str, str]) -> Holding:
+        """Which of these files must stay, each given with the kind that it was marked as.
+
+        :raises DataFileError: metadata is missing or damaged, so that nothing can be said.
+        """
+
+    def is_unchanged(self, before: Table, after: Table) -> bool:
+        """Whether what was reached before is surely what is reached now."""
+
+    def tidy(self, table: Table, deleted: Collection[str]) -> None:
+        """Remove folders that these files have left empty, where the format has folders of its own for them."""
+
+    def late(self, table: Table, folders: Collection[str]) -> dict[str, str]:
+        """Files of other writers that came to folders that were left, and where each would be read."""
+
+    def undo(
+        self,
+        table: Table,
+        plan: Mapping[str, Any],
+        commits: Sequence[tuple[int, Sequence[int]]],
+        *,
+        act: bool,
+        before: Callable[[Sequence[Leaving]], None] = lambda leavings: None,
+    ) -> Undone:
+        """Undo a plan's commits (each a snapshot id and its groups), or only say what that would come to.
+
+        ``before`` is told what goes out of use by it, before it does.
+
+        :raises Refused: it cannot be undone.
+        :raises StalePlan: later commits depend on it.
+        """

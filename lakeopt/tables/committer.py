@@ -1,13 +1,24 @@
-"""The committers that a plan may name."""
+"""The committers that a plan may name, and what else workflows ask of a table's format."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from lakeopt.errors import UnknownName
 
 if TYPE_CHECKING:
-    from lakeopt.tables.base import Committer
+    from lakeopt.tables.base import Committer, Table, Upkeep
+
+#: Where each committer is defined, by its name.
+COMMITTERS = {
+    "lakeopt": "lakeopt.tables.iceberg.commits.replace_commit:ReplaceCommitter",
+    "hive-switch": "lakeopt.tables.hive.switch.committer:HiveSwitch",
+}
+_UPKEEP = {
+    "iceberg": "lakeopt.tables.iceberg.upkeep:IcebergUpkeep",
+    "hive": "lakeopt.tables.hive.upkeep:HiveUpkeep",
+}
 
 
 def committer(name: str) -> Committer:
@@ -15,9 +26,18 @@ def committer(name: str) -> Committer:
 
     :raises UnknownName: no committer has it.
     """
-    from lakeopt.tables.iceberg.commits.replace_commit import ReplaceCommitter
+    if name not in COMMITTERS:
+        raise UnknownName("committer", name, COMMITTERS)
+    made: Committer = _made(COMMITTERS[name])
+    return made
 
-    known = {ReplaceCommitter.name: ReplaceCommitter}
-    if name not in known:
-        raise UnknownName("committer", name, known)
-    return known[name]()
+
+def upkeep(table: Table) -> Upkeep:
+    """What the clean-up asks of the table's format."""
+    made: Upkeep = _made(_UPKEEP[table.format])
+    return made
+
+
+def _made(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)()

@@ -18,6 +18,7 @@ from lakeopt.tables.shield import shielded
 from lakeopt.workflows import journal, resources
 from lakeopt.workflows.group_commits import GroupCommits
 from lakeopt.workflows.group_run import GroupRun, Progress
+from lakeopt.workflows.late_files import adopt_late
 from lakeopt.workflows.leases import Leases
 from lakeopt.workflows.plan import plan as make_plan
 from lakeopt.workflows.resume import groups_committed
@@ -82,6 +83,7 @@ def apply(
     )
     with run.timed("check"):
         settle(table, putter, settings)
+        adopt_late(table, settings)
         groups = _to_do(run, putter, settings)
     if not groups:
         return run.result()

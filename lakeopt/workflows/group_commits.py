@@ -12,12 +12,13 @@ from lakeopt.config import Settings
 from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError, NoSpace, Stale, Unreachable, WorkFailed
 from lakeopt.model.plan import FileGroup
 from lakeopt.model.result import FailedGroup, RewriteResult
-from lakeopt.tables.base import Committer
+from lakeopt.tables.base import Committed, Committer
 from lakeopt.tables.shield import shielded
 from lakeopt.workflows import journal
 from lakeopt.workflows.group_run import GroupRun, planned_files
 from lakeopt.workflows.leases import Leases
 from lakeopt.workflows.marks import MarkedFile, mark
+from lakeopt.workflows.settle import replaced_marks
 from lakeopt.workflows.state import delete_object
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ class GroupCommits:
             self._stage(group, files, log)
             with shielded():
                 committed = self._commit([group], log)
-                self._tell(log, "group-committed", snapshot_id=str(committed), group_ids=[group.group_id])
+                said: dict[str, Any] = {"snapshot_id": str(committed.snapshot_id), "group_ids": [group.group_id]}
+                self._tell(log, "group-committed", **said, late=list(committed.late))
+            self._report_late(group, committed.late)
         except NoSpace:  # there will be none for the next one either
             raise
         except (Stale, WorkFailed) as error:
@@ -109,8 +112,12 @@ class GroupCommits:
             self._told = True
         self.run.stage_and_prove(group, files, self.spill, log)
 
-    def _commit(self, groups: Sequence[FileGroup], log: journal.JournalWriter) -> int:
-        """Commit what is staged; the snapshot's id."""
+    def _report_late(self, group: FileGroup, late: Sequence[str]) -> None:
+        """A group that is done is reported all the same where another writer's files lie in a place that none reads."""
+        self.run.failed += [FailedGroup(group.group_id, group.partition, f"replaced, but {what}") for what in late]
+
+    def _commit(self, groups: Sequence[FileGroup], log: journal.JournalWriter) -> Committed:
+        """Commit what is staged, and mark what no metadata remembers."""
         run, ids = self.run, [group.group_id for group in groups]
         self.leases.confirm(groups, run.staged)  # before anything is made of the files: they may be gone
         with run.timed("commit"):
@@ -122,7 +129,19 @@ class GroupCommits:
                 before_attempt=lambda: self.leases.confirm(groups, run.staged),
             )
         run.land(committed)
-        return committed.snapshot_id
+        self._mark_replaced(groups, committed)
+        return committed
+
+    def _mark_replaced(self, groups: Sequence[FileGroup], committed: Committed) -> None:
+        """Mark what no metadata remembers; without that, a later run has to do it."""
+        table, plan_id = self.run.table, self.run.plan.plan_id
+        try:
+            leavings = self.committer.replaced(table, committed.snapshot_id, groups)
+            mark(table, self.settings, plan_id, replaced_marks(leavings, plan_id))
+        except LakeoptError as error:
+            self._unjournalled = True
+            done = f"the rewrite is committed as {committed.snapshot_id}, but the old files are not marked"
+            raise Unreachable(f"{done}: {error}", hint=error.hint) from error
 
     def _tell(self, log: journal.JournalWriter, event: str, **values: Any) -> None:
         """Journal what is committed already; without that, a later run has to find it out."""
@@ -161,6 +180,8 @@ class GroupCommits:
 
     def _discard(self) -> None:
         """Remove staged files; what cannot be deleted keeps neither the rest nor the end, but is marked for a sweep."""
+        from lakeopt.tables.committer import upkeep
+
         run = self.run
         for staged in run.staged.values():
             try:
@@ -175,7 +196,10 @@ class GroupCommits:
                         run.plan.plan_id,
                         [MarkedFile(path, "data", size, reason) for path, size in pairs],
                     )
+        paths = [path for staged in run.staged.values() for path in staged["file_path"].to_pylist()]
         with contextlib.suppress(LakeoptError):
             for location in run.half_staged():
                 delete_object(run.table, location)
+                paths.append(location)
+        upkeep(run.table).tidy(run.table, paths)
         run.forget()

@@ -157,6 +157,11 @@ class JournalledRun:
             ids.append(str(self.pending_snapshot))
         return tuple(dict.fromkeys(ids))
 
+    def groups_of(self, snapshot_id: str) -> tuple[int, ...]:
+        """Ids of the file groups that were committed with a snapshot, as far as it was one of some groups alone."""
+        told = [event for name in ("committing", "group-committed") for event in self.of(name)]
+        return next((tuple(e.get("group_ids", ())) for e in told if str(e["snapshot_id"]) == str(snapshot_id)), ())
+
     def writer(self, table: Table) -> JournalWriter:
         """To add what a later run found out about this one."""
         return JournalWriter(table, self.location, self.token, count=len(object_names(table, self.location)))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from lakeopt.config import Settings
 from lakeopt.errors import StalePlan, first_line
@@ -19,9 +18,6 @@ from lakeopt.workflows.in_use import open_runs
 from lakeopt.workflows.marks import MarkedFile, MarkObject, marked
 from lakeopt.workflows.state import state_location
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 #: Deletions at a time.
 _AT_ONCE = 16
 
@@ -30,8 +26,9 @@ _AT_ONCE = 16
 class Judged:
     """What became of the marks whose grace has passed.
 
-    ``dead`` is in the order in which it is to be deleted; ``kept`` says for each other file why it stays. ``now`` is
-    the store's time, ``table`` the table as it was judged by, ``objects`` the mark lists that the files stand in.
+    ``dead`` is in the order in which it is to be deleted; ``kept`` says for each other file why it stays, ``late`` what
+    other writers left where nobody reads it. ``now`` is the store's time, ``table`` the table as it was judged by,
+    ``objects`` the mark lists that the files stand in.
     """
 
     now: datetime
@@ -40,11 +37,17 @@ class Judged:
     dead: list[MarkedFile] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
     kept: dict[str, str] = field(default_factory=dict)
+    late: dict[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> set[str]:
         """Every file that stands in a mark list."""
         return {file.path for mark in self.objects for file in mark.files}
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What each file that stands in a mark list was marked as."""
+        return {file.path: file.kind for mark in self.objects for file in mark.files}
 
     @property
     def settled(self) -> set[str]:
@@ -60,6 +63,7 @@ def judge(table: Table, settings: Settings, grace: float, *, include_outside: bo
     :raises StalePlan: the table has another location than when they were marked.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
+    from lakeopt.tables.committer import upkeep
     from lakeopt.tables.iceberg.deletion.listing import store_time
     from lakeopt.tables.iceberg.deletion.location_keys import lies_in
 
@@ -71,7 +75,8 @@ def judge(table: Table, settings: Settings, grace: float, *, include_outside: bo
     marks = {file.path: (file, stamp) for mark, stamp in ripe.items() for file in mark.files}
     if not marks:
         return judged
-    reached = _reached(fresh, list(marks))
+    held = upkeep(fresh).holding(fresh, judged.kinds)
+    judged.late = dict(held.late)
     runs = open_runs(fresh, settings)
 
     def holder(path: str) -> str | None:
@@ -82,8 +87,8 @@ def judge(table: Table, settings: Settings, grace: float, *, include_outside: bo
         if size is None:
             judged.missing.add(path)
             continue
-        seen = Sighting(path, path in reached, lies_in(path, fresh.location), is_file, modified, stamp)
-        reason = keep_reason(seen, include_outside=include_outside, holder=holder)
+        seen = Sighting(path, path in held.reached, lies_in(path, fresh.location), is_file, modified, stamp)
+        reason = keep_reason(seen, include_outside=include_outside, holder=holder) or held.reasons.get(path)
         if reason is None:
             judged.dead.append(replace(file, bytes=size))
         else:
@@ -116,35 +121,23 @@ def _require_same(fresh: Table, table: Table, marks: Sequence[MarkObject]) -> No
         )
 
 
-def _reached(table: Table, paths: list[str]) -> set[str]:
-    """Those of these files that the table reaches."""
-    import pyarrow as pa
+def still_dead(table: Table, files: Sequence[MarkedFile], kinds: Mapping[str, str]) -> tuple[Table, dict[str, str]]:
+    """The table as it is now, and those of these files that must stay by now, with the reason.
 
-    files = pa.table({"file_path": pa.array(paths, pa.string())})
-    return set(paths) - set(_unreached(table, files)["file_path"].to_pylist())
-
-
-def _unreached(table: Table, files: pa.Table) -> pa.Table:
-    from lakeopt.tables.iceberg.deletion.dead_files import unreached
-    from lakeopt.tables.iceberg.deletion.reach import iceberg_table
-    from lakeopt.tables.iceberg.deletion.reachable import reachable_files
-
-    return unreached(files, reachable_files(iceberg_table(table).iceberg))
-
-
-def still_dead(table: Table, files: Sequence[MarkedFile]) -> tuple[Table, dict[str, str]]:
-    """The table as it is now, and those of these files that it has come to reach, with that reason.
+    ``kinds`` are those of all files that are marked.
 
     :raises StalePlan: it is another table, or has another location.
     """
-    from lakeopt.tables.iceberg.deletion.past_metadata import metadata_location
+    from lakeopt.tables.committer import upkeep
 
-    fresh = table.refresh()
-    if metadata_location(fresh) == metadata_location(table):
+    fresh, keeping = table.refresh(), upkeep(table)
+    if keeping.is_unchanged(table, fresh):
         return table, {}
     if (fresh.uuid, fresh.location) != (table.uuid, table.location):
         raise StalePlan(f"{table.identifier} is another table now, or has another location")
-    return fresh, dict.fromkeys(_reached(fresh, [file.path for file in files]), REACHED)
+    held = keeping.holding(fresh, kinds)
+    reasons = {**held.reasons, **dict.fromkeys(held.reached, REACHED)}
+    return fresh, {file.path: reasons[file.path] for file in files if file.path in reasons}
 
 
 def _sightings(table: Table, paths: list[str]) -> Iterator[tuple[str, int | None, bool, float | None]]:

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakeopt.config import Settings, load_settings
-from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError, Refused, StalePlan, UnknownName
-from lakeopt.model.orphans import RestorePlan, RestoreResult, require_plain_id
-from lakeopt.tables.base import Table
+from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError, StalePlan, UnknownName
+from lakeopt.model.orphans import KeptFile, RestorePlan, RestoreResult, require_plain_id
+from lakeopt.tables.base import Leaving, Table, Undone
 from lakeopt.workflows import journal, quarantine
+from lakeopt.workflows.marks import mark
+from lakeopt.workflows.settle import replaced_marks
 
 _ORPHANS = "orphan_plan"
 #: Plans whose files may lie in the quarantine, even if none is left there.
@@ -46,9 +48,11 @@ def plan_restore(table: str | Table, plan: str, *, settings: Settings | None = N
     kind = str(undone.get("kind", _ORPHANS))
     files = [one.file.bytes for chunk in chunks for one in chunk.files]
     branch, snapshot_id = None, None
+    count, size = len(files), sum(files)
     if not chunks and kind not in _QUARANTINES:
-        branch = str(undone.get("branch", "main"))
-        snapshot_id = str(_roll_back(opened, plan, kind, runs, branch, act=False))
+        back = _undo(opened, {**undone, "plan_id": plan, "kind": kind}, runs, act=False)
+        count, size, snapshot_id = back.files_count, back.bytes, back.snapshot_id
+        branch = None if snapshot_id is None else str(undone.get("branch", "main"))
     return RestorePlan(
         plan_id=journal.new_plan_id(),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -56,10 +60,10 @@ def plan_restore(table: str | Table, plan: str, *, settings: Settings | None = N
         table_uuid=opened.uuid,
         undone_plan_id=plan,
         undone_kind=kind,
-        files_count=len(files),
-        bytes=sum(files),
+        files_count=count,
+        bytes=size,
         branch=branch,
-        snapshot_id=snapshot_id,
+        snapshot_id=None if snapshot_id is None else str(snapshot_id),
     )
 
 
@@ -79,22 +83,21 @@ def carry_out_restore(
         raise StalePlan(f"{plan.table} is another table now", hint="plan the restore again")
     log = journal.start(table, plan, "restore", settings)
     try:
-        moved, snapshot_id = quarantine.Moved(), None
-        if plan.snapshot_id is None:
+        moved, back = quarantine.Moved(), None
+        if plan.snapshot_id is None and (table.keeps_snapshots or plan.undone_kind in _QUARANTINES):
             moved = quarantine.bring_back(table, settings, plan.undone_plan_id)
         else:
-            runs = journal.runs(table, settings, plan.undone_plan_id)
-            branch = plan.branch or "main"
-            snapshot_id = str(_roll_back(table, plan.undone_plan_id, plan.undone_kind, runs, branch, act=True))
+            back = _carry_back(table, plan, settings)
+            moved.kept += [KeptFile(place, reason) for place, reason in back.kept]
         result = RestoreResult(
             plan_id=plan.plan_id,
             table=plan.table,
             undone_plan_id=plan.undone_plan_id,
             undone_kind=plan.undone_kind,
-            restored_files_count=len(moved.paths),
-            bytes=moved.bytes,
+            restored_files_count=len(moved.paths) + (back.files_count if back else 0),
+            bytes=moved.bytes + (back.bytes if back else 0),
             branch=plan.branch,
-            snapshot_id=snapshot_id,
+            snapshot_id=None if back is None or back.snapshot_id is None else str(back.snapshot_id),
             kept=tuple(moved.kept),
             failed=tuple(moved.failed),
             elapsed_seconds=time.perf_counter() - started,
@@ -114,19 +117,24 @@ def _opened(table: str | Table, settings: Settings) -> Table:
     return open_table(table, settings) if isinstance(table, str) else table
 
 
-def _roll_back(
-    table: Table, plan_id: str, kind: str, runs: Sequence[journal.JournalledRun], branch: str, *, act: bool
-) -> int:
-    """Set the branch back to before a plan's snapshots, or only say to which snapshot it would go."""
-    from lakeopt.tables.iceberg.commits.rollback import plan_rollback, roll_back
+def _carry_back(table: Table, plan: RestorePlan, settings: Settings) -> Undone:
+    """Undo a plan's commits; what goes out of use by that is marked before it does."""
+    runs = journal.runs(table, settings, plan.undone_plan_id)
+    undone: Mapping[str, Any] = (runs[0].started.get("plan") or {}) if runs else {}
+    branch = {"branch": plan.branch} if plan.branch else {}
+    told = {**undone, **branch, "plan_id": plan.undone_plan_id, "kind": plan.undone_kind}
 
-    snapshots = [int(number) for run in runs for number in run.snapshot_ids]
-    if not snapshots:
-        what = kind.removesuffix("_plan").replace("_", " ")
-        raise Refused(
-            f"plan {plan_id} ({what}) made no snapshot and moved no file: there is nothing to bring back",
-            hint="lakeopt history TABLE says what each plan did",
-        )
-    if act:
-        return roll_back(table, plan_id, snapshots, branch=branch).snapshot_id
-    return plan_rollback(table, plan_id, snapshots, branch=branch).snapshot_id
+    def before(leavings: Sequence[Leaving]) -> None:
+        mark(table, settings, plan.plan_id, replaced_marks(leavings, plan.plan_id))
+
+    return _undo(table, told, runs, act=True, before=before)
+
+
+def _undo(
+    table: Table, plan: Mapping[str, Any], runs: Sequence[journal.JournalledRun], *, act: bool, **more: Any
+) -> Undone:
+    """Undo the commits that these runs of a plan have made, or only say what that would come to."""
+    from lakeopt.tables.committer import upkeep
+
+    commits = [(int(number), run.groups_of(number)) for run in runs for number in run.snapshot_ids]
+    return upkeep(table).undo(table, plan, commits, act=act, **more)

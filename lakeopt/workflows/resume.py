@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lakeopt.config import Settings
 from lakeopt.model.plan import RewritePlan
 from lakeopt.tables.base import Table
@@ -18,8 +21,17 @@ def groups_committed(table: Table, plan: RewritePlan, settings: Settings) -> set
     found = [event for run in runs(table, settings, plan.plan_id) for event in run.of("group-committed")]
     if not found:
         return set()
+    if not table.keeps_snapshots:
+        return {number for event in found for number in event["group_ids"] if _is_in_force(table, plan, event, number)}
     kept = _ancestors(table, plan.branch)
     return {number for event in found if event["snapshot_id"] in kept for number in event["group_ids"]}
+
+
+def _is_in_force(table: Table, plan: RewritePlan, event: Mapping[str, Any], number: int) -> bool:
+    from lakeopt.tables.committer import committer
+
+    groups = [group for group in plan.groups if group.group_id == number]
+    return committer(plan.committer).find(table, int(event["snapshot_id"]), groups)
 
 
 def _ancestors(table: Table, branch: str) -> set[str]:

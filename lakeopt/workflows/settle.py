@@ -7,12 +7,13 @@ as it is now does not reach them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lakeopt.config import Settings
 from lakeopt.model.manifests import ManifestsPlan
-from lakeopt.model.plan import RewritePlan
-from lakeopt.tables.base import Committer, Table
+from lakeopt.model.plan import FileGroup, RewritePlan
+from lakeopt.model.serde import from_data
+from lakeopt.tables.base import Committer, Leaving, Table
 from lakeopt.workflows.group_run import written_files
 from lakeopt.workflows.journal import JournalledRun, unfinished
 from lakeopt.workflows.leases import GRACE, age_of, forget
@@ -39,9 +40,13 @@ def settle(table: Table, committer: Committer, settings: Settings) -> None:
 
 
 def _settle(table: Table, committer: Committer, settings: Settings, run: JournalledRun, *, in_parts: bool) -> None:
+    from lakeopt.tables.committer import upkeep
+
     pending, log = run.pending_snapshot, run.writer(table)
     landed: set[int] = set()
-    if pending is not None and committer.find(table, pending):
+    groups = _committing(run)
+    if pending is not None and committer.find(table, pending, groups):
+        mark(table, settings, run.plan_id, replaced_marks(committer.replaced(table, pending, groups), run.plan_id))
         if not in_parts:
             forget(table, settings, run.token)
             log.write("committed", snapshot_ids=[str(pending)], settled_later=True)
@@ -52,10 +57,13 @@ def _settle(table: Table, committer: Committer, settings: Settings, run: Journal
     certain = run.is_dead and pending is None
     left: list[MarkedFile] = []
     if certain or not run.of("marked"):
-        left = _unreachable(table, [*_leavings(table, run, landed), *_of_commit(table, pending)])
+        found = [*_leavings(table, run, landed), *_of_commit(table, committer, pending)]
+        unreached = committer.unreached(table, {file.path for file in found})
+        left = [file for file in found if file.path in unreached]
     if certain:
         for file in left:
             delete_object(table, file.path)
+        upkeep(table).tidy(table, [file.path for file in left])
     elif left:
         mark(table, settings, run.plan_id, left)
     if pending is not None and age_of(run.newest) <= GRACE:
@@ -80,22 +88,23 @@ def _leavings(table: Table, run: JournalledRun, landed: set[int]) -> Iterator[Ma
                 yield MarkedFile(location, "data", size, reason)
 
 
-def _of_commit(table: Table, snapshot_id: int | None) -> Iterator[MarkedFile]:
-    from lakeopt.tables.iceberg.deletion.leavings import commit_leavings
-
+def _of_commit(table: Table, committer: Committer, snapshot_id: int | None) -> Iterator[MarkedFile]:
     if snapshot_id is not None:
         reason = f"written for snapshot {snapshot_id}, which was not committed"
-        for location, kind, size in commit_leavings(table, snapshot_id):
-            yield MarkedFile(location, kind, size, reason)
+        for one in committer.leavings(table, snapshot_id):
+            yield MarkedFile(one.location, one.kind, one.bytes, reason)
 
 
-def _unreachable(table: Table, files: list[MarkedFile]) -> list[MarkedFile]:
-    """Those that the table as the catalog has it now does not reach. Their names are given once and never again."""
-    from lakeopt.tables.iceberg.deletion.leavings import unreached
+def _committing(run: JournalledRun) -> list[FileGroup]:
+    """The groups that were being committed when the events end; plans of other kinds have none."""
+    events, plan = run.of("committing"), run.started.get("plan") or {}
+    if not events or plan.get("kind") != RewritePlan.kind:
+        return []
+    wanted = set(events[-1].get("group_ids", ()))
+    return [from_data(FileGroup, group) for group in plan["groups"] if group["group_id"] in wanted]
 
-    names = unreached(table, {_name(file) for file in files})
-    return [file for file in files if _name(file) in names]
 
-
-def _name(file: MarkedFile) -> str:
-    return file.path.rpartition("/")[2]
+def replaced_marks(leavings: Iterable[Leaving], plan_id: str) -> list[MarkedFile]:
+    """Files that a plan has put out of use, as marks."""
+    reason = f"replaced by plan {plan_id}"
+    return [MarkedFile(one.location, one.kind, one.bytes, reason) for one in leavings]

@@ -68,21 +68,19 @@ def plan_sweep(
     :raises StalePlan: the table has another location than when its files were marked.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
-    from lakeopt.tables.iceberg.deletion.neighbours import refuse_twin
-    from lakeopt.tables.iceberg.deletion.reach import iceberg_table
-    from lakeopt.tables.iceberg.deletion.retention_facts import require_collectable
+    from lakeopt.tables.committer import upkeep
     from lakeopt.tables.open import open_table
 
     check_grace(grace, no_concurrent_writers=no_concurrent_writers)
     settings = settings or load_settings()
     opened = open_table(table, settings) if isinstance(table, str) else table.refresh()
-    require_collectable(opened)
+    upkeep(opened).require_collectable(opened)
     if finish:
         finish_marks(opened, settings)
     judged = judge(opened, settings, grace, include_outside=include_outside)
     if judged.dead:
-        refuse_twin(iceberg_table(opened).iceberg)
-    head = opened.snapshot_id()
+        upkeep(opened).refuse_twin(opened)
+    head = opened.snapshot_id() if opened.keeps_snapshots else None
     chunks = list(quarantine.expired(opened, settings, grace, judged.now))
     return SweepPlan(
         plan_id=journal.new_plan_id(),
@@ -108,7 +106,7 @@ def apply_sweep(plan: SweepPlan, *, settings: Settings | None = None) -> SweepRe
     :raises Refused: the table keeps everything now, or has a second name.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
-    from lakeopt.tables.iceberg.deletion.retention_facts import require_collectable
+    from lakeopt.tables.committer import upkeep
     from lakeopt.tables.open import open_table
 
     started = time.perf_counter()
@@ -116,7 +114,7 @@ def apply_sweep(plan: SweepPlan, *, settings: Settings | None = None) -> SweepRe
     table = open_table(plan.table, settings)
     if table.uuid != plan.table_uuid:
         raise StalePlan(f"{plan.table} was made anew since the plan", hint="make a new plan")
-    require_collectable(table)
+    upkeep(table).require_collectable(table)
     run = _Run(plan, table, settings)
     if not (plan.files or plan.missing_files_count or plan.kept or plan.quarantined_files_count):
         return run.result(time.perf_counter() - started)
@@ -150,28 +148,29 @@ class _Run:
 
     def sweep_marks(self, log: journal.JournalWriter) -> None:
         """Judge the marked files anew, delete those that the plan names too, and forget what is done."""
-        from lakeopt.tables.iceberg.deletion.neighbours import refuse_twin
-        from lakeopt.tables.iceberg.deletion.reach import iceberg_table
+        from lakeopt.tables.committer import upkeep
 
         plan = self.plan
         judged = judge(self.table, self.settings, plan.grace_seconds, include_outside=plan.include_outside)
         self.judged, self.table = judged, judged.table
         self.kept = dict(judged.kept)
+        self.failed += [FailedFile(path, why) for path, why in judged.late.items()]
         self.missing += len(judged.missing)
         planned = {file.path for file in plan.files}
         dead = [file for file in judged.dead if file.path in planned]
         if dead:
-            refuse_twin(iceberg_table(self.table).iceberg)
+            upkeep(self.table).refuse_twin(self.table)
         for start in range(0, len(dead), _CHUNK):
             self._delete(dead[start : start + _CHUNK], log)
         left = {one.path for one in self.failed} | (judged.paths - planned - judged.settled)
         for mark in judged.objects:
             if left.isdisjoint(file.path for file in mark.files):
                 unmark(self.table, mark.name)
+        upkeep(self.table).tidy(self.table, [file.path for file in dead])
 
     def _delete(self, files: list[MarkedFile], log: journal.JournalWriter) -> None:
         assert self.judged is not None
-        self.table, alive = still_dead(self.table, files)
+        self.table, alive = still_dead(self.table, files, self.judged.kinds)
         self.kept |= alive
         chosen = [file for file in files if file.path not in alive]
         log.write("deleting", files=[file.path for file in chosen])

@@ -7,6 +7,7 @@ that the holder is dead, so only an operator removes it.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -44,11 +45,16 @@ def held_locks(table: Table) -> list[Lock]:
     catalog: Any = table.catalog
     if type(catalog).__name__ != "HiveCatalog":
         return []
-    from hive_metastore.ttypes import ShowLocksRequest
-
     database, name = catalog.identifier_to_database_and_table(table.name())
     with catalog._client as client:
-        listed = client.show_locks(ShowLocksRequest(dbname=database, tablename=name)).locks or []
+        return locks_on(client, database, name)
+
+
+def locks_on(client: Any, database: str, name: str) -> list[Lock]:
+    """Locks that a metastore's client sees held on a table, the oldest first."""
+    from hive_metastore.ttypes import ShowLocksRequest
+
+    listed = client.show_locks(ShowLocksRequest(dbname=database, tablename=name)).locks or []
     held = [
         Lock(
             number=int(lock.lockid),
@@ -64,13 +70,17 @@ def held_locks(table: Table) -> list[Lock]:
 
 def stale_lock(table: Table) -> CommitConflict | None:
     """The error that names the holder of a lock that no live commit would hold so long, if there is one."""
-    old = [lock for lock in held_locks(table) if lock.age > LONG_HELD]
+    return explained(held_locks(table), join_identifier(table.name()))
+
+
+def explained(locks: Sequence[Lock], name: str) -> CommitConflict | None:
+    """The error that names the oldest of these locks on a table, if no live commit would hold it so long."""
+    old = [lock for lock in locks if lock.age > LONG_HELD]
     if not old:
         return None
     since = datetime.fromtimestamp(old[0].since, UTC).isoformat(timespec="seconds")
     return CommitConflict(
-        f"{join_identifier(table.name())} is locked in the Hive metastore: lock {old[0].number}"
-        f" of {old[0].holder}, held since {since}",
+        f"{name} is locked in the Hive metastore: lock {old[0].number} of {old[0].holder}, held since {since}",
         hint=f"if that writer is dead, have the metastore drop lock {old[0].number}"
         " (Hive: ABORT its transaction, or unlock by its number); lakeopt never breaks a lock",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ from lakeopt.errors import (
     UsageError,
 )
 from lakeopt.model.plan import FileGroup, RewritePlan
-from lakeopt.tables.base import Committed, Table
+from lakeopt.tables.base import Committed, Leaving, Table
 from lakeopt.tables.iceberg.commits.commit_outcome import Outcome, is_there, send
 from lakeopt.tables.iceberg.commits.layout_saving import LayoutSaving
 from lakeopt.tables.iceberg.commits.live_deletes import Spent, SpentDeletes, require_known_deletes
@@ -62,6 +62,7 @@ from lakeopt.tables.iceberg.commits.writable import (
     require_known_format,
     writable,
 )
+from lakeopt.tables.iceberg.deletion.leavings import commit_leavings, unreached
 from lakeopt.tables.iceberg.metadata.manifests import read_manifest_list, with_live_files
 from lakeopt.tables.iceberg.metadata.source_manifest import SourceManifest
 from lakeopt.tables.shield import shielded
@@ -129,7 +130,7 @@ class ReplaceCommitter:
         with work.manifests.discarded_on_failure(fresh):
             return work.run(fresh)
 
-    def find(self, table: Table, snapshot_id: int) -> bool:
+    def find(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup] = ()) -> bool:
         """Whether the table has that snapshot now.
 
         :raises Unreachable: the catalog does not answer.
@@ -142,6 +143,19 @@ class ReplaceCommitter:
             raise
         except Exception as error:
             raise Unreachable(f"the catalog does not answer: {error}", hint="try again later") from error
+
+    def replaced(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup]) -> list[Leaving]:
+        """None: earlier snapshots have them until they expire."""
+        return []
+
+    def leavings(self, table: Table, snapshot_id: int) -> list[Leaving]:
+        """Manifests and manifest lists that were written for a snapshot."""
+        return commit_leavings(table, snapshot_id)
+
+    def unreached(self, table: Table, locations: Collection[str]) -> set[str]:
+        """Those whose names nothing in the table bears, as the catalog has it now."""
+        by_name = {location.rpartition("/")[2]: location for location in locations}
+        return {by_name[name] for name in unreached(table, by_name)}
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 from pyarrow import fs
 
 from lakeopt.errors import Unreachable
-from lakeopt.tables.base import Table
+from lakeopt.tables.base import Leaving, Table
 from lakeopt.tables.iceberg.commits.writable import pyiceberg_table
 from lakeopt.tables.iceberg.deletion.reachable import reachable_files
 
 
-def commit_leavings(table: Table, snapshot_id: int) -> list[tuple[str, str, int]]:
-    """Manifests and manifest lists that name a snapshot's id, committed or not: (location, kind, bytes).
+def commit_leavings(table: Table, snapshot_id: int) -> list[Leaving]:
+    """Manifests and manifest lists that name a snapshot's id, committed or not.
 
     :raises Unreachable: the metadata folder cannot be listed.
     """
@@ -27,7 +27,7 @@ def commit_leavings(table: Table, snapshot_id: int) -> list[tuple[str, str, int]
         raise Unreachable(f"the metadata folder cannot be listed: {folder}: {error}") from error
     kinds = {f"{snapshot_id}-": "manifest", f"snap-{snapshot_id}-": "manifest-list"}
     return [
-        (f"{folder}/{info.base_name}", kind, info.size)
+        Leaving(f"{folder}/{info.base_name}", kind, info.size)
         for info in listed
         for start, kind in kinds.items()
         if info.base_name.startswith(start)
