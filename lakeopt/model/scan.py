@@ -84,6 +84,21 @@ def staged_schema() -> pa.Schema:
     )
 
 
+class FileForm(Protocol):
+    """How files spell their rows beyond their values, which new files keep so that Hive and Spark read the same."""
+
+    @property
+    def file_format(self) -> str:
+        """``PARQUET`` or ``ORC``."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns that files hold, by their names in the scan, in the types that they are written in."""
+
+    def fitted(self, options: WriterOptions) -> WriterOptions:
+        """The options with the codec of the files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """Which rows to read: data files, what their columns mean today, and which deletes apply.
@@ -93,7 +108,8 @@ class Scan:
     a path in it. ``name_mapping`` (parsed ``schema.name-mapping.default``) serves files without field ids.
     ``defaults`` gives the initial default by field id, for files that lack the column. ``constants`` gives
     per file path the values (by field id) of identity-partition columns, used where the file lacks them.
-    ``deletes`` lists the delete files that the ``delete_files`` column of ``files`` names.
+    ``deletes`` lists the delete files that the ``delete_files`` column of ``files`` names. With ``form`` the files are
+    Hive's, new ones are spelt alike, and types are told apart as Hive does: a timestamp has no zone, bytes may be text.
     """
 
     schema: pa.Schema
@@ -103,6 +119,7 @@ class Scan:
     defaults: Mapping[int, Any] = field(default_factory=dict)
     constants: Mapping[str, Mapping[int, Any]] = field(default_factory=dict)
     deletes: pa.Table | None = None
+    form: FileForm | None = None
 
 
 #: Encodings of a column that a writer can be told to use, by their names here.
@@ -201,8 +218,30 @@ class LeadingKey(Protocol):
     def divides_files(self) -> bool:
         """Whether a file holds rows of one number only."""
 
+    @property
+    def count(self) -> int:
+        """Numbers are below this one."""
+
     def __call__(self, values: Sequence[pa.Array]) -> pa.Array:
         """One uint64 a row, never null."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableSource:
+    """Where an engine with a catalog of its own finds a table, as pyiceberg knows it, and what that engine is told.
+
+    ``snapshot_id`` is the snapshot that files are read of, ``spec_id`` the partition spec of the new files. An engine
+    that names its files itself writes them below ``folder``. ``conf`` are settings of the engine by their own names.
+    """
+
+    catalog: str
+    name: tuple[str, ...]
+    uuid: str
+    properties: Mapping[str, str]
+    snapshot_id: int
+    spec_id: int = 0
+    folder: str = ""
+    conf: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +254,7 @@ class StageRequest:
     ``locate(n)`` gives the location of the n-th output file. ``memory_bytes`` bounds the whole process.
     With ``partition`` rows are divided first and ordered by ``sort`` within each partition.
     ``footer_metadata`` goes into each file's key-value metadata. ``progress(rows)`` is told of rows written.
+    ``source`` is for an engine that reads and writes the table through a catalog of its own.
     """
 
     scan: Scan
@@ -230,3 +270,4 @@ class StageRequest:
     partition: Repartition | None = None
     leading: LeadingKey | None = None
     block_rows: int | None = None
+    source: TableSource | None = None
