@@ -10,10 +10,12 @@ import pyarrow as pa
 import pytest
 from lake import Lake
 
-from lakeopt.model.plan import Candidate, LayoutRecommendation
+from lakeopt.model.plan import Candidate, Goal, LayoutRecommendation
 from lakeopt.workflows import demo_data
 from lakeopt.workflows.event_log import event_log
 from lakeopt.workflows.recommend import recommend
+
+GOALS: tuple[Goal, ...] = ("storage", "balanced", "reads")
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,16 @@ def test_balanced_loses_few_bytes_and_prunes_as_the_main_column_does(lake: Lake,
     assert taken["balanced"].scanned_ratio is not None
     assert taken["balanced"].scanned_ratio <= alone.scanned_ratio + 1e-9
     assert alone.scanned_ratio < 0.5
+
+
+@pytest.mark.slow
+def test_pages_are_as_small_as_the_bytes_allow(lake: Lake, tmp_path: Path) -> None:
+    rows = demo_data.flights().select(["carrier", "dest", "distance", "month", "origin", "hour"]).slice(0, 150_000)
+    lake.append(lake.create("demo.t", rows.schema), rows)
+    queries = tmp_path / "q.sql"
+    queries.write_text("SELECT count(*) FROM t WHERE dest = 'ORD' AND month = 1")
+    found = {goal: recommend("lake.demo.t", goal=goal, queries=queries, compression_level=3) for goal in GOALS}
+    bytes_of = {goal: chosen(one).bytes_ratio * one.baseline.bin_packed_bytes for goal, one in found.items()}
+    pages = {goal: int(chosen(one).writer["page_rows"]) for goal, one in found.items()}
+    assert bytes_of["balanced"] <= 1.03 * bytes_of["storage"] * 1.002 < bytes_of["reads"]
+    assert pages["reads"] < pages["balanced"] <= pages["storage"]

@@ -64,13 +64,13 @@ class PagePruning:
                     weights[condition.column] = weights.get(condition.column, 0.0) + weight
         return sorted(weights, key=lambda name: -weights[name])
 
-    def scanned_ratio(self, order: npt.NDArray[np.int64]) -> float:
-        """Mean share of pages that the queries touch when the rows lie in this order."""
-        return sum(weight * share for weight, share in self.scanned_shares(order)) if len(order) else 1.0
+    def scanned_ratio(self, order: npt.NDArray[np.int64], page_rows: int | None = None) -> float:
+        """Mean share of pages (of other than the usual rows, where given) that the queries touch in this order."""
+        return sum(weight * share for weight, share in self.scanned_shares(order, page_rows)) if len(order) else 1.0
 
-    def scanned_shares(self, order: npt.NDArray[np.int64]) -> list[tuple[float, float]]:
+    def scanned_shares(self, order: npt.NDArray[np.int64], page_rows: int | None = None) -> list[tuple[float, float]]:
         """Of each query its share of all weights, and the share of pages that it touches in this order of some rows."""
-        starts = self._block_starts(order, self._page_rows)
+        starts = self._block_starts(order, page_rows or self._page_rows)
         bounds = {name: self._bounds(name, order, starts) for name in self.columns}
         total = sum(weight for weight, _ in self._queries)
         return [(weight / total, self._share(readings, bounds, len(starts))) for weight, readings in self._queries]

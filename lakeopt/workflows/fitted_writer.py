@@ -1,7 +1,7 @@
-"""The writer of a chosen order fitted to the queries: rows of a row group, and Bloom filters.
+"""The writer of a chosen order fitted to the queries: rows of a page and of a row group, and Bloom filters.
 
-Small row groups are left out more often, and filters leave out those that bounds admit. Both cost bytes, so that
-a goal says how much: ``storage`` gives none, ``balanced`` what is left of the 3 % that it may lose.
+Small pages and row groups are left out more often, and filters leave out those that bounds admit. All cost bytes, so
+that a goal says how much: ``storage`` gives none, ``balanced`` what is left of the 3 % that it may lose.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from lakeopt.workflows.layout_search import Tuned
 if TYPE_CHECKING:
     from lakeopt.workflows.study import Study
 
+#: Where pages take too many bytes, ones with so many times as many rows are tried.
+PAGE_STEP = 4
+
 
 @dataclass(frozen=True, slots=True)
 class FittedWriter:
@@ -27,21 +30,37 @@ class FittedWriter:
     why: tuple[str, ...] = ()
 
 
-def fitted_writer(study: Study, tuned: Tuned, goal: Goal, *, spare: float) -> FittedWriter:
-    """Fit the writer of an order to the queries; ``spare`` is the share of its bytes that it may grow by in all."""
+def fitted_writer(study: Study, tuned: Tuned, goal: Goal, *, most_bytes: float) -> FittedWriter:
+    """Fit the writer of an order to the queries; the sample may come to ``most_bytes`` in all."""
     if study.pruning is None or goal == "storage" or not study.rows:
         return FittedWriter(tuned)
-    sized = _row_groups(study, tuned, min(spare, TOLERANCE[goal]))
-    left = (1 + spare) * tuned.bytes / max(1, sized.tuned.bytes) - 1
+    paged = _pages(study, tuned, most_bytes) if goal == "balanced" else FittedWriter(tuned)
+    spare = max(0.0, most_bytes / max(1, paged.tuned.bytes) - 1)
+    sized = _row_groups(study, paged.tuned, min(spare, TOLERANCE[goal]))
+    left = most_bytes / max(1, sized.tuned.bytes) - 1
     filtered = _filters(study, sized.tuned, min(left, MAX_BYTES[goal]))
-    return FittedWriter(filtered.tuned, sized.why + filtered.why)
+    return FittedWriter(filtered.tuned, paged.why + sized.why + filtered.why)
+
+
+def _pages(study: Study, tuned: Tuned, most_bytes: float) -> FittedWriter:
+    """The smallest pages that take no more bytes than may be given, where the order was measured in larger ones."""
+    rows = study.judged_page_rows
+    while rows < tuned.writer.page_rows and not study.search.out_of_time(0.95):
+        found = study.search.tuned(tuned.order, replace(tuned.writer, encodings={}, page_rows=rows))
+        if found.bytes <= most_bytes:
+            return FittedWriter(found)
+        rows *= PAGE_STEP
+    if tuned.writer.page_rows == study.judged_page_rows:
+        return FittedWriter(tuned)
+    smaller = f"{study.judged_page_rows:,}"
+    return FittedWriter(tuned, (f"Pages of {smaller} rows would take more bytes than the goal gives.",))
 
 
 def _row_groups(study: Study, tuned: Tuned, tolerance: float) -> FittedWriter:
     assert study.pruning is not None
     scale, writer = study.opened.sample.scale, tuned.writer
     rows, most = round(study.rows * scale), study.trial.group_rows
-    shares = study.pruning.scanned_shares(study.trial.order(tuned.order))
+    shares = study.pruning.scanned_shares(study.trial.order(tuned.order), study.sampled_page(writer.page_rows))
     runs = [Run(weight, max(1.0, share * rows - writer.page_rows)) for weight, share in shares]
     stored = study.trial.group_bytes(tuned.order, writer, sizes(min(most, study.rows), FEWEST_ROWS))
     largest = max(stored)

@@ -121,8 +121,11 @@ class LayoutSearch:
         verify = int(rows.verify * min(1.0, _LARGE_SHARE * left / max(1e-6, large)))
         self.rows = TrialRows(screen, compare, max(verify, compare))
 
-    def tuned(self, order: RowOrder) -> Tuned:
-        """The smallest encodings of an order, found on a whole row group where time allows."""
-        rows = self.rows.trial if self.out_of_time(0.95) else self.rows.verify
-        size, encodings = self.trial.tuned(order, rows, self.writer)
-        return Tuned(order, replace(self.writer, encodings=encodings), size)
+    def tuned(self, order: RowOrder, writer: WriterOptions | None = None) -> Tuned:
+        """The smallest encodings of an order, found on a whole row group where time allows.
+
+        ``writer`` may differ from that of the search.
+        """
+        rows, writer = self.rows.trial if self.out_of_time(0.95) else self.rows.verify, writer or self.writer
+        size, encodings = self.trial.tuned(order, rows, writer)
+        return Tuned(order, replace(writer, encodings=encodings), size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from lakeopt.layout.search import MIN_GAIN
 from lakeopt.model.layout_record import remembered
 from lakeopt.model.plan import Candidate, Goal, LayoutRecommendation
 from lakeopt.model.row_order import ARRIVAL
+from lakeopt.model.scan import WriterOptions
 from lakeopt.tables.base import Table
 from lakeopt.workflows.sampled import SEARCHED_BYTES, SEARCHED_ROWS, sampled_table
 
@@ -66,8 +68,10 @@ def recommend(
         threads=threads,
         settings=settings,
     )
-    writer = opened.table.writer_options(level=compression_level, goal=goal)
-    study = Study(opened, queries, writer, encodings, seed=seed, time_budget=time_budget, started=started)
+    writer, pages = _writer(opened.table, compression_level, goal)
+    study = Study(
+        opened, queries, writer, encodings, page_rows=pages, seed=seed, time_budget=time_budget, started=started
+    )
     found = study.run()
     candidates, chosen, reason = _choice(study, found, goal)
     return LayoutRecommendation(
@@ -82,6 +86,17 @@ def recommend(
         elapsed_seconds=time.monotonic() - started,
         options=_options(opened.table, goal, queries, compatible_with, compression_level),
     )
+
+
+def _writer(table: Table, level: int | None, goal: Goal) -> tuple[WriterOptions, int]:
+    """What orders are measured with, and rows of the pages that queries are judged by."""
+    writer = table.writer_options(level=level, goal=goal)
+    if goal != "balanced":
+        return writer, writer.page_rows
+    # What an order may lose is told from the smallest, which is written as for storage.
+    smallest = table.writer_options(level=writer.level, goal="storage")
+    wide = replace(writer, page_rows=smallest.page_rows, dictionary_bytes=smallest.dictionary_bytes)
+    return wide, writer.page_rows
 
 
 def _choice(study: Study, found: SearchResult, goal: Goal) -> tuple[list[Candidate], Candidate | None, str]:
@@ -128,9 +143,10 @@ def _candidates(
     orders, best, tuned = _decided(study, found, goal)
     why: tuple[str, ...] = ()
     if tuned is not None and best is not None:
-        smallest = min(order.ratio for order in orders)
-        spare = 1.0 if goal == "reads" else (1 + NEARLY_SMALLEST) * smallest / orders[best].ratio - 1
-        fitted = fitted_writer(study, tuned, goal, spare=max(0.0, spare))
+        smallest = min(orders, key=lambda order: order.ratio).order
+        balanced = goal == "balanced"
+        most = (1 + NEARLY_SMALLEST) * study.search.tuned(smallest).bytes if balanced else 2.0 * tuned.bytes
+        fitted = fitted_writer(study, tuned, goal, most_bytes=most)
         tuned, why = fitted.tuned, fitted.why
     shown = {n: order for n, order in enumerate(orders) if n < SHOWN or n == best or order.order in study.wanted}
     sorts = {n: study.candidate(order, tuned if n == best else None) for n, order in shown.items()}

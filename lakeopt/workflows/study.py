@@ -32,7 +32,8 @@ LEADING_FILTERS = 3
 class Study:
     """Trials on a sample of one table, and the queries that it should serve.
 
-    ``writer`` is what the table would be written with, ``encodings`` are those that its readers read.
+    ``writer`` is what orders are measured with, ``encodings`` are those that the table's readers read. Queries are
+    judged by pages of ``page_rows``, where these are other than the writer's.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Study:
         writer: WriterOptions,
         encodings: Collection[str],
         *,
+        page_rows: int | None = None,
         seed: int,
         time_budget: float | None,
         started: float,
     ) -> None:
         sample = opened.sample
         self.opened, self.rows = opened, sample.rows.num_rows
+        self.judged_page_rows = page_rows or writer.page_rows
         self.current_writer = opened.table.writer_options()
         self.search = LayoutSearch(
             sample.rows,
@@ -79,7 +82,7 @@ class Study:
             self.trial.codes,
             asked,
             partition=sample.partition,
-            page_rows=round(self.search.writer.page_rows / sample.scale),
+            page_rows=self.sampled_page(self.judged_page_rows),
         )
 
     @cached_property
@@ -97,9 +100,18 @@ class Study:
         """What an order is judged by."""
         return Option(measured.ratio, self.scanned_ratio(measured.order))
 
-    def scanned_ratio(self, order: RowOrder) -> float | None:
-        """Share of pages that the queries touch in this order; None without queries."""
-        return None if self.pruning is None else self.pruning.scanned_ratio(self.trial.order(order))
+    def scanned_ratio(self, order: RowOrder, writer: WriterOptions | None = None) -> float | None:
+        """Share of pages that the queries touch in this order, of those of a writer where one is given; None without
+        queries.
+        """
+        if self.pruning is None:
+            return None
+        rows = self.judged_page_rows if writer is None else writer.page_rows
+        return self.pruning.scanned_ratio(self.trial.order(order), self.sampled_page(rows))
+
+    def sampled_page(self, rows: int) -> int:
+        """Rows of the sample that stand for a page of so many rows of the table."""
+        return max(1, round(rows / self.opened.sample.scale))
 
     @cached_property
     def arrival(self) -> Tuned:
@@ -125,7 +137,7 @@ class Study:
             tuple(SortField(name) for name in measured.order.columns),
             (self.search.writer if tuned is None else tuned.writer).as_mapping(),
             ratio * self._tuning,
-            self.scanned_ratio(measured.order),
+            self.scanned_ratio(measured.order, None if tuned is None else tuned.writer),
             change + mostly,
             measured.order.block_rows,
         )
