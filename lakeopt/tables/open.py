@@ -21,6 +21,9 @@ from lakeopt.errors import (
 )
 from lakeopt.model.table import TableSummary
 from lakeopt.tables.base import Table
+from lakeopt.tables.hive import catalog as hive_tables
+from lakeopt.tables.hive.directory import DirectorySource
+from lakeopt.tables.hive.table import HiveTable
 from lakeopt.tables.iceberg import catalog
 from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier, split_identifier
 from lakeopt.tables.iceberg.metadata.views import timestamp
@@ -31,21 +34,25 @@ _METADATA_SUFFIX = ".metadata.json"
 
 
 def open_table(name: str, settings: Settings | None = None) -> Table:
-    """The table that a name means: ``[catalog.]namespace.table``, or the location of a ``*.metadata.json``.
+    """The table that a name means: ``[catalog.]namespace.table``, the location of a ``*.metadata.json``,
+    or a folder of ``key=value`` folders with Parquet or ORC files, where no metastore is to be asked.
 
     The first part is a catalog where pyiceberg has one of that name and at least a namespace and a table follow;
     else the name lies in the default catalog. Parts that hold dots stand in double quotes or backticks.
 
     :raises UsageError: this is no name of a table.
     :raises UnknownName: no such catalog, namespace or table; the hint says what is there.
-    :raises Refused: a directory of files; only Iceberg tables are read now.
+    :raises Refused: a folder that is an Iceberg table's; its catalog knows which of its files are current.
     :raises Unreachable: catalog or storage does not answer.
     :raises DataFileError: the table's metadata file is missing or damaged.
     """
     if _is_location(name):
         return _at_location(name, settings or load_settings())
     catalog_name, identifier = _split(name, settings or load_settings())
-    return IcebergTable(catalog.load(catalog.connect(catalog_name), identifier))
+    connected = catalog.connect(catalog_name)
+    if (hive := hive_tables.opened(connected, identifier)) is not None:
+        return hive
+    return IcebergTable(catalog.load(connected, identifier))
 
 
 def list_tables(namespace: str | None = None, settings: Settings | None = None) -> Iterator[TableSummary]:
@@ -90,18 +97,17 @@ def _is_location(name: str) -> bool:
     return "://" in name or name.startswith(("/", "./", "../", "file:")) or name.endswith(_METADATA_SUFFIX)
 
 
-def _at_location(location: str, settings: Settings) -> IcebergTable:
-    if not location.endswith(_METADATA_SUFFIX):
-        raise Refused(
-            f"directories are not read yet: {location}",
-            hint=_metadata_hint(location) or "name an Iceberg table as [catalog.]namespace.table",
-        )
+def _at_location(location: str, settings: Settings) -> Table:
     try:
         properties = catalog.configured_catalogs()[catalog.default_catalog(settings).lower()]
     except ConfigurationError:
         properties = {}
     path = local_path(location)
     absolute = location if path is None else str(Path(path).absolute())
+    if not location.endswith(_METADATA_SUFFIX):
+        if hint := _metadata_hint(location):
+            raise Refused(f"{location} is the folder of an Iceberg table", hint=hint)
+        return HiveTable(DirectorySource(absolute, properties), absolute, properties)
     try:
         return IcebergTable(StaticTable.from_metadata(absolute, dict(properties)))
     except FileNotFoundError as error:

@@ -57,6 +57,10 @@ _MANIFESTS = pa.schema(
 )
 
 
+#: Columns of each view.
+SCHEMAS = {"snapshots": _SNAPSHOTS, "refs": _REFS, "manifests": _MANIFESTS}
+
+
 def metadata_view(name: str, metadata: TableMetadata, io: FileIO, snapshot: Snapshot | None) -> pa.Table:
     """Rows of one view: ``snapshots``, ``refs`` or ``manifests`` (of one snapshot; none if the table is empty).
 

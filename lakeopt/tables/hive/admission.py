@@ -1,0 +1,97 @@
+"""Which partitions a rewrite takes: whole ones that nothing speaks against; the rest is skipped with the reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from lakeopt.model.plan import FileGroup, PartitionSwitch, PlannedFile, SkippedGroup
+from lakeopt.tables.hive.listing import description_digest
+from lakeopt.tables.hive.source import Partition
+
+if TYPE_CHECKING:
+    from lakeopt.tables.hive.contents import Place
+    from lakeopt.tables.hive.table import HiveTable
+
+Groups = tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]
+
+
+def admit(table: HiveTable, groups: Sequence[FileGroup], skipped: Sequence[SkippedGroup]) -> Groups:
+    """One group a partition that any of these groups touches, with all its files, in the order of the groups.
+
+    What the strategy left of a partition that is taken is no longer skipped.
+
+    :raises Unreachable: metastore or storage does not answer.
+    """
+    lists, places = table.file_lists, table.contents.places
+    touched: dict[int, list[FileGroup]] = defaultdict(list)
+    for group in groups:
+        for number in {lists.place_of[file.path]: None for file in group.data_files}:
+            touched[number].append(group)
+    described = {one.values: one for page in _described(table, touched) for one in page}
+    files = lists.of_places(list(touched))
+    by_place = _by_place(table, files)
+    made: list[FileGroup] = []
+    left: list[SkippedGroup] = []
+    for number, own in touched.items():
+        planned = tuple(by_place[number])
+        reason = _reason(table, number, planned, described.get(places[number].values))
+        text = lists.partitions[number].text
+        if reason is not None:
+            left.append(SkippedGroup(text, reason, len(planned), sum(file.bytes for file in planned)))
+            continue
+        made.append(_group(len(made), text, planned, own, places[number], described[places[number].values]))
+    taken = {group.partition for group in made}
+    return tuple(made), (*(one for one in skipped if one.partition not in taken), *left)
+
+
+def _described(table: HiveTable, touched: Sequence[int] | dict[int, list[FileGroup]]) -> Iterator[list[Partition]]:
+    places = table.contents.places
+    return table.source.partitions([places[number].values for number in touched]) if touched else iter(())
+
+
+def _by_place(table: HiveTable, files: pa.Table) -> dict[int, list[PlannedFile]]:
+    """Files of each place, in the order in which they arrived."""
+    found: dict[int, list[tuple[int, PlannedFile]]] = defaultdict(list)
+    names = ("file_path", "file_size_in_bytes", "record_count", "data_sequence_number")
+    for path, size, rows, arrived in zip(*(files[name].to_pylist() for name in names), strict=True):
+        found[table.file_lists.place_of[path]].append((arrived, PlannedFile(path, size, rows)))
+    ordered = {number: sorted(own, key=lambda one: (one[0], one[1].path)) for number, own in found.items()}
+    return {number: [file for _, file in own] for number, own in ordered.items()}
+
+
+def _reason(table: HiveTable, number: int, files: Sequence[PlannedFile], now: Partition | None) -> str | None:
+    """Why a partition is left alone; None where it can be rewritten."""
+    place, lists = table.contents.places[number], table.file_lists
+    if table.contents.staging:
+        return f"another writer is at work in the table's folder: {table.contents.staging[0]}"
+    if lists.partitions[number].reason is not None:
+        return lists.partitions[number].reason
+    if place.reasons:
+        return place.reasons[0]
+    if now is None or (now.storage.location, now.storage.columns) != (place.location, place.columns):
+        return "it was altered while the plan was made"
+    broken = next((lists.problems[file.path] for file in files if file.path in lists.problems), None)
+    return broken
+
+
+def _group(
+    number: int, text: str, files: tuple[PlannedFile, ...], own: Sequence[FileGroup], place: Place, now: Partition
+) -> FileGroup:
+    switch = PartitionSwitch(place.values, place.location, place.listing, description_digest(now))
+    shares = [group.across for group in own if group.across is not None]
+    return FileGroup(
+        group_id=number,
+        spec_id=0,
+        partition=text,
+        file_count=len(files),
+        bytes=sum(file.bytes for file in files),
+        record_count=sum(file.record_count for file in files),
+        data_files=files,
+        arrival_bytes=sum(group.arrival_bytes for group in own),
+        across=max(shares, default=None),
+        switch=switch,
+    )

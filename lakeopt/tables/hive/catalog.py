@@ -1,0 +1,69 @@
+"""Hive tables beside the Iceberg tables of one metastore: which there are, and what kind each is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from lakeopt.tables.hive.connection import Metastore
+from lakeopt.tables.hive.metastore import MetastoreSource
+from lakeopt.tables.hive.table import HiveTable
+from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+
+
+def metastore_of(connected: Catalog) -> Metastore | None:
+    """The metastore behind a catalog of pyiceberg; None where it is of another type."""
+    if type(connected).__name__ != "HiveCatalog":
+        return None
+    return Metastore(connected.name, connected.properties)
+
+
+def opened(connected: Catalog, identifier: Identifier) -> HiveTable | None:
+    """The Hive table of that name; None where there is none, or it is an Iceberg table.
+
+    :raises Unreachable: the metastore does not answer.
+    """
+    metastore = metastore_of(connected)
+    if metastore is None or len(identifier) != 2 or not _is_hive(metastore, identifier):
+        return None
+    name = join_identifier((connected.name, *identifier))
+    return HiveTable(MetastoreSource(metastore, *identifier), name, metastore.properties)
+
+
+def hive_tables(metastore: Metastore, namespace: Identifier) -> Iterator[Identifier]:
+    """Names of the tables of a namespace that are not Iceberg's, sorted. Views are among them.
+
+    :raises Unreachable: the metastore does not answer.
+    """
+    from hive_metastore.ttypes import MetaException, NoSuchObjectException
+
+    if len(namespace) != 1:
+        return
+    try:
+        with metastore.connected() as client:
+            names = sorted(client.get_all_tables(namespace[0]))
+            tables = client.get_table_objects_by_name(namespace[0], names) if names else []
+    except NoSuchObjectException:
+        return
+    except MetaException as error:
+        raise metastore.failed(error) from error
+    yield from ((namespace[0], table.tableName) for table in tables if not _is_iceberg(table))
+
+
+def _is_hive(metastore: Metastore, identifier: Identifier) -> bool:
+    from hive_metastore.ttypes import MetaException, NoSuchObjectException
+
+    try:
+        with metastore.connected() as client:
+            return not _is_iceberg(client.get_table(*identifier))
+    except NoSuchObjectException:
+        return False
+    except MetaException as error:
+        raise metastore.failed(error) from error
+
+
+def _is_iceberg(table: Any) -> bool:
+    return str((table.parameters or {}).get("table_type", "")).lower() == "iceberg"

@@ -1,0 +1,105 @@
+"""Connections to a Hive metastore, which end in time where it does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlparse
+
+from lakeopt.errors import ConfigurationError, LakeoptError, MissingExtra, Unreachable, first_line
+
+#: Seconds that one answer is waited for, unless the catalog's property ``hive.client-timeout-seconds`` says otherwise.
+TIMEOUT = 60.0
+_TIMEOUT_PROPERTY = "hive.client-timeout-seconds"
+_HINT = "is the metastore up, and are uri and credentials right?"
+
+
+class Metastore:
+    """A metastore as a catalog of pyiceberg's configuration names it: its properties ``uri``, ``ugi`` and so on."""
+
+    def __init__(self, name: str, properties: Mapping[str, Any]) -> None:
+        self.name = name
+        self.properties = {key: str(value) for key, value in properties.items()}
+
+    @contextmanager
+    def connected(self, *, raw: bool = False) -> Iterator[Any]:
+        """A Thrift client, closed afterwards. What the metastore itself answers is raised as it comes.
+
+        With ``raw`` a connection that breaks raises what the client raised, too.
+
+        :raises Unreachable: it does not answer.
+        :raises MissingExtra: the extra ``hive`` is not installed.
+        """
+        try:
+            from hive_metastore.ThriftHiveMetastore import Client
+            from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
+        except ImportError as error:
+            raise MissingExtra("thrift", "hive") from error
+        transport = None
+        try:
+            transport = self._open()
+            client = Client(TBinaryProtocolAccelerated(transport))
+            if ugi := self.properties.get("ugi"):
+                client.set_ugi(*ugi.split(":"))
+            yield client
+        except LakeoptError:
+            raise
+        except Exception as error:
+            if raw or not _is_silence(error):
+                raise
+            raise self.silent(error) from error
+        finally:
+            if transport is not None:
+                transport.close()
+
+    def _open(self) -> Any:
+        """An open transport to the first address that takes one."""
+        from thrift.transport.TTransport import TTransportException
+
+        refused: Exception | None = None
+        for address in self.properties.get("uri", "").split(","):
+            transport = self._transport(address.strip())
+            try:
+                transport.open()
+                return transport
+            except (TTransportException, OSError) as error:
+                refused = error
+        raise self.silent(refused or OSError("no uri")) from refused
+
+    def _transport(self, address: str) -> Any:
+        from thrift.transport import TSocket, TTransport
+
+        parts = urlparse(address)
+        if not parts.hostname or not parts.port:
+            raise ConfigurationError(f"catalog {self.name!r}: {address!r} is no address", hint="thrift://host:9083")
+        socket = TSocket.TSocket(parts.hostname, parts.port)
+        socket.setTimeout(1000 * self._timeout())
+        if self.properties.get("hive.kerberos-authentication", "false").lower() != "true":
+            return TTransport.TBufferedTransport(socket)
+        service = self.properties.get("hive.kerberos-service-name", "hive")
+        return TTransport.TSaslClientTransport(socket, host=parts.hostname, service=service)
+
+    def _timeout(self) -> float:
+        text = self.properties.get(_TIMEOUT_PROPERTY, str(TIMEOUT))
+        try:
+            return float(text)
+        except ValueError:
+            raise ConfigurationError(f"catalog {self.name!r}: {_TIMEOUT_PROPERTY} is no number: {text!r}") from None
+
+    def silent(self, error: BaseException) -> Unreachable:
+        """The error for a metastore that does not answer."""
+        return Unreachable(f"catalog {self.name!r} does not answer: {first_line(error)}", hint=_HINT)
+
+    def failed(self, error: BaseException) -> Unreachable:
+        """The error for a metastore that answers that something went wrong in it."""
+        reason = getattr(error, "message", None) or first_line(error)
+        return Unreachable(f"catalog {self.name!r} failed: {reason}", hint="see the metastore's log")
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether an error is of the connection, and not what the metastore answered."""
+    from thrift.protocol.TProtocol import TProtocolException
+    from thrift.transport.TTransport import TTransportException
+
+    return isinstance(error, (OSError, EOFError, TTransportException, TProtocolException))
