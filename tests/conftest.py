@@ -12,9 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file; this lets them import `lake`
 
 from lake import Lake
-from servers.fixtures import chromium, hive, moto, postgres, rest, rest_on_s3, s3
+from servers.fixtures import chromium, hive, hive_port, moto, postgres, rest, rest_on_s3, s3
 
-__all__ = ["chromium", "hive", "moto", "postgres", "rest", "rest_on_s3", "s3"]
+__all__ = ["chromium", "hive", "hive_port", "moto", "postgres", "rest", "rest_on_s3", "s3"]
 
 
 #: Examples of each property in `make check` (``--hypothesis-profile check``); `make test` tries as many as it asks for.

@@ -9,7 +9,7 @@ import pytest
 
 from servers.chromium import Chromium
 from servers.hive import Hive
-from servers.process import need
+from servers.process import free_port, need
 from servers.rest import Rest
 from servers.s3 import S3, Moto
 
@@ -69,9 +69,15 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
 
 
 @pytest.fixture(scope="session")
-def hive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hive]:
+def hive_port() -> int:
+    """The port that the metastore has, or will have: Spark must know it before one is started."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def hive(tmp_path_factory: pytest.TempPathFactory, hive_port: int) -> Iterator[Hive]:
     """A running Hive metastore over local files."""
-    server = Hive(tmp_path_factory.mktemp("hive"))
+    server = Hive(tmp_path_factory.mktemp("hive"), hive_port)
     yield server
     server.stop()
 

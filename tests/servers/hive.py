@@ -14,7 +14,7 @@ from servers.process import Server, compiled, free_port, need
 class Hive:
     """A running metastore; ``uri`` is its Thrift address."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int | None = None) -> None:
         need("Hive metastore", shutil.which("java") and shutil.which("javac"), "install a JDK 17")
         spark = importlib.util.find_spec("pyspark")
         need("Hive metastore", spark and spark.origin, "install the extra `spark`")
@@ -29,7 +29,7 @@ class Hive:
             ["java", "-cp", self._classes, "PrepareLocks"], cwd=folder, capture_output=True, text=True, timeout=180
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        port = free_port()
+        port = port or free_port()
         self.uri = f"thrift://127.0.0.1:{port}"
         command = ["java", "-Xmx384m", "-cp", self._classes]
         command += ["org.apache.hadoop.hive.metastore.HiveMetaStore", "-p", str(port)]
