@@ -26,6 +26,13 @@ Table = Annotated[
 Goal = Annotated[plan.Goal, Option(metavar="storage|reads|balanced", help="What the layout is to be good for.")]
 Queries = Annotated[Path | None, Option(metavar="FILE", help="Named SQL queries that the table is judged by.")]
 SetDefaultSortOrder = Annotated[bool, Option("--set-default-sort-order", help="Make it the table's sort order.")]
+InNewLocation = Annotated[
+    bool,
+    Option(
+        "--in-new-location",
+        help="Of a Hive table that cannot be switched: only prepare the new files, in its folder .lakeopt.",
+    ),
+]
 PartialProgress = Annotated[
     bool, Option("--partial-progress", help="Commit each file group by itself, as soon as it is done.")
 ]

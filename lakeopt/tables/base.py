@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import fs
 
+#: Name of the committer that puts nothing in place: the copy of a partition lies where it was made.
+COPYING = "hive-copy"
+
 
 class Table(Protocol):
     """One table, read at one moment: every method answers from the same metadata until :meth:`refresh`."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 COMMITTERS = {
     "lakeopt": "lakeopt.tables.iceberg.commits.replace_commit:ReplaceCommitter",
     "hive-switch": "lakeopt.tables.hive.switch.committer:HiveSwitch",
+    "hive-copy": "lakeopt.tables.hive.switch.copying:HiveCopy",
 }
 _UPKEEP = {
     "iceberg": "lakeopt.tables.iceberg.upkeep:IcebergUpkeep",

@@ -24,7 +24,7 @@ from lakeopt.model.plan import (
     Verify,
 )
 from lakeopt.model.scan import WriterOptions
-from lakeopt.tables.base import Table
+from lakeopt.tables.base import COPYING, Table
 from lakeopt.tables.refusals import read_only_hint
 from lakeopt.workflows import journal
 from lakeopt.workflows.chosen_layout import Chosen, chosen_layout, strategy_named
@@ -49,6 +49,7 @@ def plan(
     verify: Verify = "auto",
     set_default_sort_order: bool = False,
     partial_progress: bool = False,
+    in_new_location: bool = False,
     to_current_spec: bool = False,
     max_depth: int = MAX_DEPTH,
     search_again: bool = False,
@@ -66,7 +67,7 @@ def plan(
     across the boundaries of the ``queries``' ranges come first. ``where`` selects files that may hold matching rows;
     every row of one is kept. ``to_current_spec`` moves rows of older partition specs to the current one. ``verify``
     ``auto`` compares bytes of groups that are copied, rows of those that are decoded. For ``buckets`` and ``counts``
-    see :mod:`.cut_points`.
+    see :mod:`.cut_points`. ``in_new_location`` only prepares the new files of a Hive table, and puts none in place.
 
     :raises Refused: the table cannot be written safely (v3, encrypted, a bare metadata file …).
     :raises UnknownName: no such table, branch, strategy, engine or column.
@@ -77,7 +78,7 @@ def plan(
     wishes |= {"compatible_with": compatible_with, "compression_level": compression_level, "memory": memory_bytes}
     target = target_file_bytes or opened.target_file_bytes()
     base = opened.snapshot_id(branch)
-    said = _heading(opened, base)
+    said = _heading(opened, base) | _committing(opened, partial_progress, in_new_location)
     chosen = chosen_layout(opened, base, said["plan_id"], strategy, tuple(sort_by), wishes, search_again=search_again)
     if moves := to_current_spec and base is not None and has_older_specs(opened, base, where):
         chosen = _for_moves(opened, chosen)
@@ -85,7 +86,7 @@ def plan(
     chosen = replace(chosen, layout=cutting.cut(opened, base, chosen.layout, memory_bytes, settings))
     writer = chosen.writer or opened.writer_options(level=compression_level)
     files = FileChoice(where, target, max_depth, moves, queries, compression_level is not None)
-    said |= {"branch": branch, "engine": engine, "verify": verify, "partial_progress": partial_progress}
+    said |= {"branch": branch, "engine": engine, "verify": verify}
     said |= {"target_file_bytes": target, "set_default_sort_order": set_default_sort_order}
     return _decided(said, chosen, writer, files.groups(opened, base, chosen, writer, settings))
 
@@ -119,8 +120,20 @@ def _heading(table: Table, base: int | None) -> dict[str, Any]:
         "table_uuid": table.uuid,
         "base_snapshot_id": None if base is None else str(base),
         "schema_id": table.schema_id,
-        "committer": table.committer,
     }
+
+
+def _committing(table: Table, partial_progress: bool, in_new_location: bool) -> dict[str, Any]:
+    """By which committer, and whether in parts: partitions of a table without snapshots are always replaced one by one.
+
+    :raises Refused: a copy is asked for of a table that has no folders of its own for it.
+    """
+    if in_new_location and table.keeps_snapshots:
+        raise Refused(
+            f"{table.identifier} needs no copy: its files are replaced by a commit", hint="leave out --in-new-location"
+        )
+    committer = COPYING if in_new_location else table.committer
+    return {"committer": committer, "partial_progress": partial_progress or not table.keeps_snapshots}
 
 
 def _require_sound(table: Table, engine: str, branch: str, where: str | None) -> None:
