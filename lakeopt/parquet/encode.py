@@ -18,10 +18,15 @@ SortKey = Sequence[tuple[str, bool, bool]]
 
 
 def encode(
-    rows: pa.Table, options: WriterOptions, *, sort: SortKey = (), plain: Collection[str] = ()
+    rows: pa.Table,
+    options: WriterOptions,
+    *,
+    sort: SortKey = (),
+    plain: Collection[str] = (),
+    decimals_as_integers: bool = True,
 ) -> EncodedRowGroup:
     """Encode rows as one row group: data pages v1, page index, statistics of all columns, decimals as integers up
-    to 18 digits.
+    to 18 digits, or all as bytes.
 
     Columns that ``options`` names no encoding for get a dictionary, save those in ``plain``. Byte-stream-split is
     never used: Spark's vectorised reader cannot read it. Columns in ``options.bloom_filters`` get one.
@@ -38,7 +43,7 @@ def encode(
             write_page_index=True,
             sorting_columns=sorting_columns(rows.schema, sort) or None,
             bloom_filter_options=bloom_filter_arguments(rows.schema, options, rows.num_rows),
-            **writer_arguments(rows, options, encodings),
+            **(writer_arguments(rows, options, encodings) | {"store_decimal_as_integer": decimals_as_integers}),
         ) as writer:
             writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
     except pa.ArrowInvalid as error:

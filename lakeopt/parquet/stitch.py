@@ -66,8 +66,10 @@ class EncodedRowGroup:
 class StitchedFile:
     """A Parquet file under way: append row groups, then finish."""
 
-    def __init__(self, sink: IO[bytes]) -> None:
+    def __init__(self, sink: IO[bytes], kept: Sequence[Struct] = ()) -> None:
+        """``kept`` are key-values of files that this one replaces."""
         self.sink = sink
+        self.carried = tuple(kept)
         self.position = 0
         self.row_count = 0
         self.groups: list[Struct] = []
@@ -104,8 +106,8 @@ class StitchedFile:
         footer[NUM_ROWS] = (I64, self.row_count)
         footer[ROW_GROUPS] = (LIST, Items(STRUCT, self.groups))
         footer.pop(KEY_VALUES, None)
-        if key_values or kept:
-            pairs: list[Any] = list(kept)
+        if key_values or kept or self.carried:
+            pairs: list[Any] = [*self.carried, *kept]
             pairs += [{1: (BINARY, k.encode()), 2: (BINARY, v.encode())} for k, v in sorted(key_values.items())]
             footer[KEY_VALUES] = (LIST, Items(STRUCT, pairs))
         tail = encode(footer)

@@ -1,4 +1,4 @@
-"""Write rows as Parquet files of a target size on disk, in the order in which they come, on several threads."""
+"""Write rows as Parquet or ORC files of a target size on disk, in the order in which they come, on several threads."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from lakeopt.model.scan import LeadingKey, WriterOptions, staged_schema
+from lakeopt.model.scan import FileForm, LeadingKey, WriterOptions, staged_schema
 from lakeopt.parquet.conform import conform, file_schema
-from lakeopt.parquet.dictionaries import DictionaryChoice, compact
-from lakeopt.parquet.encode import SortKey, encode, nan_counts
+from lakeopt.parquet.dictionaries import compact
+from lakeopt.parquet.encode import SortKey, nan_counts
 from lakeopt.parquet.order import OrderCheck, leading_numbers
 from lakeopt.parquet.output_file import create, disk_errors, remove
+from lakeopt.parquet.output_format import Part, PartedFile, output_format
 from lakeopt.parquet.sizing import Sizing
-from lakeopt.parquet.stitch import EncodedRowGroup, StitchedFile
 
 #: Where a leading key divides files, what it puts into one stays in it up to so many times the target.
 DIVIDED = 2
@@ -30,7 +30,7 @@ DIVIDED = 2
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    part: EncodedRowGroup
+    part: Part
     in_order: bool
     nans: Mapping[int, int]
 
@@ -41,7 +41,7 @@ class _OutputFile:
     location: str
     path: str
     sink: IO[bytes]
-    stitched: StitchedFile
+    parted: PartedFile
     in_order: bool = True
     nans: Counter[int] = field(default_factory=Counter)
 
@@ -52,7 +52,8 @@ class RollingWriter:
     A context: left by an error it deletes its files, all of which it created exclusively. At most
     ``threads + 1`` row groups of ``row_group_bytes`` are in memory. ``expected_rows`` is a hint that lets the
     last files share what is left; ``progress`` is told of the rows of each row group written. With ``leading`` rows
-    are to come in the order of its number first; where it divides files, one begins wherever the number changes.
+    are to come in the order of its number first; where it divides files, one begins wherever the number changes. With
+    ``form`` files are of its format, spelt as it says.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class RollingWriter:
         expected_rows: int = 0,
         progress: Callable[[int], None] = lambda rows: None,
         leading: LeadingKey | None = None,
+        form: FileForm | None = None,
     ) -> None:
+        options = options if form is None else form.fitted(options)
         self._schema = file_schema(schema)
         OrderCheck(self._schema, sort)
         self._leading, self._number = leading, -1
@@ -77,7 +80,7 @@ class RollingWriter:
         self._locate, self._resolve, self._progress = locate, resolve, progress
         divided = leading is not None and leading.divides_files
         self._sizing = Sizing(target_file_bytes * (DIVIDED if divided else 1), 0 if divided else expected_rows)
-        self._dictionaries = DictionaryChoice(self._schema)
+        self._output = output_format(self._schema, options, form)
         self._threads = max(threads, 1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
         self._pending: deque[pa.RecordBatch] = deque()
@@ -215,11 +218,8 @@ class RollingWriter:
             if pa.types.is_dictionary(column.type):
                 small = compact(column)
                 rows = rows.set_column(position, rows.schema.field(position).with_type(small.type), small)
-        plain = self._dictionaries.without(rows)
         # A footer says orders of columns only.
-        part = encode(rows, self._options, sort=() if self._leading else self._sort, plain=plain)
-        self._dictionaries.learn(rows, part)
-        return _Encoded(part, check.ok, nans)
+        return _Encoded(self._output.encode(rows, () if self._leading else self._sort), check.ok, nans)
 
     def _append_oldest(self) -> None:
         number, rows, future = self._encoding.popleft()
@@ -229,7 +229,7 @@ class RollingWriter:
             self._close_file()
         file = self._file or self._open_file(number)
         with disk_errors(file.location):
-            file.stitched.append(encoded.part)
+            file.parted.append(encoded.part)
             file.sink.flush()  # an object store is sent parts in the background: no more than a row group is on its way
         file.in_order &= encoded.in_order
         file.nans.update(encoded.nans)
@@ -241,7 +241,7 @@ class RollingWriter:
         with disk_errors(location):
             sink = create(filesystem, path)
             self._made.append((filesystem, path))
-            self._file = _OutputFile(number, location, path, sink, StitchedFile(sink))
+            self._file = _OutputFile(number, location, path, sink, self._output.begin(sink))
         return self._file
 
     def _close_file(self) -> None:
@@ -249,14 +249,14 @@ class RollingWriter:
             return
         file = self._file
         with disk_errors(file.location):
-            size = file.stitched.finish(self._metadata)
+            size = file.parted.finish(self._metadata)
             file.sink.close()
         self._file = None
         self._staged.append(
             {
                 "file_path": file.location,
                 "file_size_in_bytes": size,
-                "record_count": file.stitched.row_count,
+                "record_count": file.parted.row_count,
                 "sorted": (bool(self._sort) or self._leading is not None) and file.in_order,
                 "nan_value_counts": sorted(file.nans.items()),
                 "partition": None,
