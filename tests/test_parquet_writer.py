@@ -6,7 +6,7 @@ import math
 import resource
 import signal
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +314,25 @@ def test_a_row_group_knows_what_it_adds_to_a_file(tmp_path: Path) -> None:
     data = Path(path).read_bytes()
     part = EncodedRowGroup.parse(pa.py_buffer(data))
     assert part.bytes == len(data) - 8 - int.from_bytes(data[-8:-4], "little") - 4
+
+
+@given(
+    block=st.integers(1, 300),
+    limit=st.integers(1, 700),
+    expected=st.integers(0, 2_000),
+    target=st.integers(50, 5_000),
+)
+def test_row_groups_end_where_blocks_do(block: int, limit: int, expected: int, target: int) -> None:
+    sizing = Sizing(target_bytes=target, expected_rows=expected, block_rows=block)
+    sizing.encoded(10, 10)
+    total, sizes = expected or 1_500, []
+    while sizing.cut_rows < total:
+        file, rows = sizing.cut(limit, total - sizing.cut_rows)
+        sizing.encoded(rows, rows, file)
+        sizes.append(rows)
+        assert rows <= limit * 1.04 + 1
+    ends = set(accumulate(sizes))
+    assert sum(sizes) == total
+    assert set(range(block, total, block)) <= ends or block < limit
+    for start, end in pairwise([0, *sorted(ends)]):
+        assert start // block == (end - 1) // block or (start % block == 0 and (end % block == 0 or end == total))

@@ -52,6 +52,7 @@ class ReferenceEngine:
             sort=() if request.block_rows else request.sort,
             footer_metadata=request.footer_metadata,
             leading=request.leading,
+            block_rows=request.block_rows,
         )
         if request.partition is not None:
             return _divided(request, request.partition, lambda locate: rolling(locate=locate), rows, order)

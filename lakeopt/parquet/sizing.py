@@ -20,14 +20,22 @@ FULL = 0.03
 class Sizing:
     """The cuts of one stream. ``expected_rows`` (a hint, 0 if unknown) lets the last files share what is left.
 
+    With ``block_rows`` the stream is ordered in blocks of so many rows only, and row groups end where blocks do: one
+    that held the end of a block and the beginning of the next would be larger than either.
+
     >>> sizing = Sizing(target_bytes=1000, expected_rows=2100)
     >>> sizing.encoded(100, 100)
     >>> [sizing.cut(600) for _ in range(4)]
     [(0, 525), (0, 525), (1, 525), (1, 525)]
+    >>> sizing = Sizing(target_bytes=9000, expected_rows=1500, block_rows=600)
+    >>> sizing.encoded(100, 100)
+    >>> [sizing.cut(1000) for _ in range(3)]
+    [(0, 600), (0, 600), (0, 300)]
     """
 
     target_bytes: int
     expected_rows: int = 0
+    block_rows: int | None = None
     rate: float | None = None
     file: int = 0
     goal: float = 0.0
@@ -43,9 +51,22 @@ class Sizing:
             return limit
         if self.goal == 0.0 or self.ended or self._room() < FULL * self.goal / self.rate:
             self._next_file()
+        if self.block_rows is not None:
+            return self._whole_blocks(self.block_rows, limit)
         room, left = self._room(), self.expected_rows - self.cut_rows
         rows = left if 0 < left <= room * (1 + SPREAD) else room
         return max(1, math.ceil(rows / max(1, math.ceil(rows / limit - FULL))))
+
+    def _whole_blocks(self, block: int, limit: int) -> int:
+        """Rows up to the end of a block, of several where a row group takes them, or an equal part of one."""
+        left = -self.cut_rows % block
+        if not left:
+            if self.file_rows and self._room() < min(block, limit) / 2:
+                self._next_file()
+            left = block * max(1, min(limit // block, round(self._room() / block)))
+        if self.expected_rows > self.cut_rows:
+            left = min(left, self.expected_rows - self.cut_rows)
+        return math.ceil(left / max(1, math.ceil(left / limit - FULL)))
 
     def cut(self, limit: int, available: int | None = None) -> tuple[int, int]:
         """Take the next row group: the number of its file and its rows."""

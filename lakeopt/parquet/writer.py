@@ -53,7 +53,7 @@ class RollingWriter:
     ``threads + 1`` row groups of ``row_group_bytes`` are in memory. ``expected_rows`` is a hint that lets the
     last files share what is left; ``progress`` is told of the rows of each row group written. With ``leading`` rows
     are to come in the order of its number first; where it divides files, one begins wherever the number changes. With
-    ``form`` files are of its format, spelt as it says.
+    ``form`` files are of its format, spelt as it says. With ``block_rows`` row groups end where such blocks do.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class RollingWriter:
         progress: Callable[[int], None] = lambda rows: None,
         leading: LeadingKey | None = None,
         form: FileForm | None = None,
+        block_rows: int | None = None,
     ) -> None:
         options = options if form is None else form.fitted(options)
         self._schema = file_schema(schema)
@@ -79,7 +80,7 @@ class RollingWriter:
         self._options, self._sort, self._metadata = options, tuple(sort), dict(footer_metadata or {})
         self._locate, self._resolve, self._progress = locate, resolve, progress
         divided = leading is not None and leading.divides_files
-        self._sizing = Sizing(target_file_bytes * (DIVIDED if divided else 1), 0 if divided else expected_rows)
+        self._sizing = Sizing(target_file_bytes * (DIVIDED if divided else 1), 0 if divided else expected_rows, block_rows)
         self._output = output_format(self._schema, options, form)
         self._threads = max(threads, 1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")

@@ -112,6 +112,7 @@ def _write(
         threads=budget.encoders,
         progress=request.progress,
         leading=request.leading,
+        block_rows=request.block_rows,
     )
     if request.partition is not None:
         return _divided(request.partition, lambda locate: rolling(locate=locate), feed, len(scan.schema))
