@@ -59,11 +59,18 @@ class FooterReader:
     """Reads footers, each at most once and at most ``limit`` in all (None: no limit); keeps facts, not footers.
 
     ``columns`` maps the field id of each column whose exact range may be asked for to its Iceberg type. Files that
-    are missing or damaged are listed in ``failed`` with the reason.
+    are missing or damaged are listed in ``failed`` with the reason. ``names`` (:func:`ids_by_name`) serves files
+    without field ids, as Hive's are.
     """
 
-    def __init__(self, resolve: Resolve, columns: Mapping[int, str], limit: int | None = None) -> None:
-        self._resolve, self._columns, self.limit = resolve, columns, limit
+    def __init__(
+        self,
+        resolve: Resolve,
+        columns: Mapping[int, str],
+        limit: int | None = None,
+        names: Mapping[str, int] | None = None,
+    ) -> None:
+        self._resolve, self._columns, self.limit, self._names = resolve, columns, limit, names or {}
         self.facts: dict[str, FooterFacts] = {}
         self.failed: dict[str, str] = {}
 
@@ -91,16 +98,23 @@ class FooterReader:
 
     def _try(self, path: str) -> FooterFacts | str:
         try:
-            return footer_facts(read_footer(path, self._resolve), self._columns)
+            return footer_facts(read_footer(path, self._resolve), self._columns, self._names)
         except LakeoptError as error:
             return str(error)
 
 
-def footer_facts(footer: pq.FileMetaData, columns: Mapping[int, str]) -> FooterFacts:
+def ids_by_name(schema: pa.Schema) -> dict[str, int]:
+    """Field ids of top-level columns by their names in lower case, by which Hive and Spark find a file's columns."""
+    return {part.name.lower(): int(part.metadata[FIELD_ID]) for part in schema if FIELD_ID in (part.metadata or {})}
+
+
+def footer_facts(
+    footer: pq.FileMetaData, columns: Mapping[int, str], names: Mapping[str, int] | None = None
+) -> FooterFacts:
     """Facts of one footer, with the ranges of ``columns`` (field id -> Iceberg type)."""
     groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
     chunks = [group.column(index) for group in groups[:1] for index in range(group.num_columns)]
-    leaves = _leaves(footer.schema.to_arrow_schema())
+    leaves = _leaves(footer.schema.to_arrow_schema(), names or {})
     ranges = {}
     if leaves is not None:
         found = {i: _column_range(footer, groups, leaves.get(i), kind) for i, kind in columns.items()}
@@ -115,12 +129,16 @@ def footer_facts(footer: pq.FileMetaData, columns: Mapping[int, str]) -> FooterF
     )
 
 
-def _leaves(schema: pa.Schema) -> dict[int, int] | None:
-    """Leaf column of each top-level primitive field by field id; None where the file has no field ids at all."""
+def _leaves(schema: pa.Schema, names: Mapping[str, int]) -> dict[int, int] | None:
+    """Leaf column of each top-level primitive field by field id; None where nothing tells the columns apart."""
     found: dict[int, int] = {}
     identified, leaf = False, 0
     for top in schema:
-        if FIELD_ID in (top.metadata or {}):
+        if names:
+            identified = True
+            if top.name.lower() in names and top.type.num_fields == 0:
+                found[names[top.name.lower()]] = leaf
+        elif FIELD_ID in (top.metadata or {}):
             identified = True
             if top.type.num_fields == 0:
                 found[int(top.metadata[FIELD_ID])] = leaf

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from lakeopt import registry
 from lakeopt.analysis.bounds import FileMetrics
 from lakeopt.analysis.checks.base import Check, TableState
-from lakeopt.analysis.footer_facts import FooterReader
+from lakeopt.analysis.footer_facts import FooterReader, ids_by_name
 from lakeopt.analysis.overlap import field_ids, key_depths, partition_groups
 from lakeopt.analysis.single_values import comparable, truncated
 from lakeopt.model.plan import SortField
@@ -66,6 +66,8 @@ def table_profile(table: Table, *, snapshot_id: int | None, now: datetime, all_f
         snapshots=table.view("snapshots"),
         manifests=table.view("manifests", snapshot_id),
         now=now,
+        oddities=table.oddities,
+        keeps_snapshots=table.keeps_snapshots,
     )
     return TableProfile(
         table=table.identifier,
@@ -113,7 +115,8 @@ def _footer_reader(table: Table, file_count: int, all_footers: bool) -> FooterRe
     cut = [name for name, kind in table.field_types.items() if truncated(kind)]
     names = dict.fromkeys([*(part.name for part in usable_key(table)), *cut])
     limit = None if all_footers else FOOTER_LIMIT if file_count <= FOOTER_LIMIT else TIE_LIMIT
-    return FooterReader(table.resolve, field_ids(table.schema, table.field_types, list(names)), limit)
+    ids = field_ids(table.schema, table.field_types, list(names))
+    return FooterReader(table.resolve, ids, limit, {} if table.keeps_snapshots else ids_by_name(table.schema))
 
 
 def _key_overlap(

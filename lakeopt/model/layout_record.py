@@ -27,7 +27,7 @@ ARRIVAL_BYTES, ARRIVAL_RECORDS = "lakeopt.arrival-bytes", "lakeopt.arrival-recor
 WRITTEN_BYTES = "lakeopt.written-bytes"
 #: No layout takes so many times the bytes of arrival order.
 MOST_BYTES = 1000
-_SUFFIX = re.compile(r"-layout-([0-9a-f]{16})\.parquet$")
+_SUFFIX = re.compile(r"-layout-([0-9a-f]{16})\.(?:parquet|orc)$")
 
 
 def digest(layout: Layout) -> str:
@@ -36,13 +36,14 @@ def digest(layout: Layout) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def name_suffix(layout: Layout) -> str:
-    """How the name of a file in this layout ends.
+def name_suffix(layout: Layout, *, always: bool = False, file_format: str = "parquet") -> str:
+    """How the name of a file in this layout ends. ``always`` is for tables without sort orders.
 
-    >>> name_suffix(Layout("sort"))
-    '.parquet'
+    >>> name_suffix(Layout("sort")), name_suffix(Layout("sort"), file_format="ORC")
+    ('.parquet', '.orc')
     """
-    return f"-layout-{digest(layout)}.parquet" if is_in_names(layout) else ".parquet"
+    named = f"-layout-{digest(layout)}" if always or is_in_names(layout) else ""
+    return f"{named}.{file_format.lower()}"
 
 
 def is_in_names(layout: Layout) -> bool:

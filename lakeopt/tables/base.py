@@ -69,6 +69,13 @@ class Table(Protocol):
         """Table properties."""
 
     @property
+    def oddities(self) -> Mapping[str, tuple[int, tuple[str, ...]]]:
+        """What lies in the table's folders that it does not say, or the other way: by code how many, and a few of them.
+
+        Empty for Iceberg, whose metadata names every file.
+        """
+
+    @property
     def read_only(self) -> str | None:
         """Why this table cannot be written (v3, encrypted, a bare metadata file …), or None."""
 

@@ -72,6 +72,8 @@ class CopyChoice:
             return "a compression level was asked for"
         if self.writer.encodings or self.writer.bloom_filters:
             return "encodings or bloom filters of columns were chosen"
+        if group.switch is not None:
+            return "a Hive partition is written as a whole"
         if group.delete_files:
             return "deletes are applied"
         if group.from_spec_ids:

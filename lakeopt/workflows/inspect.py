@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakeopt.config import Settings
-from lakeopt.errors import UnknownName
+from lakeopt.errors import Refused, UnknownName
 from lakeopt.model.table import TableProfile, TableView
 from lakeopt.tables.base import Table
 
@@ -30,6 +30,7 @@ def inspect(
     At most 200 footers are read unless ``all_footers``; the profile states how many.
 
     :raises UnknownName: no such table, view, branch, tag or snapshot.
+    :raises Refused: a Hive table keeps no snapshots, refs or manifests.
     :raises DataFileError: a manifest or manifest list is missing or damaged.
     """
     if view not in VIEWS:
@@ -55,6 +56,10 @@ def _open(name: str, settings: Settings | None) -> Table:
 def _rows(table: Table, view: str, snapshot_id: int | None) -> pa.Table:
     """Rows of a metadata view: the file lists' own, or the table's."""
     if view not in ("files", "partitions"):
+        if not table.keeps_snapshots:
+            raise Refused(
+                f"{table.identifier} has no {view}: a Hive table keeps none", hint="--view files or partitions"
+            )
         return table.view(view, snapshot_id)
     from lakeopt.analysis import file_views
     from lakeopt.analysis.health import live_files

@@ -27,6 +27,10 @@ _METRICS = (
 )
 
 
+#: Formats of data files that are rewritten in a table of each format, and what they are called.
+_REWRITTEN = {"iceberg": {"PARQUET": "Parquet"}, "hive": {"PARQUET": "Parquet", "ORC": "ORC"}}
+
+
 def group_files(
     table: Table,
     base: int,
@@ -53,7 +57,7 @@ def group_files(
             groups.append(_moved(len(groups), moving.spec_id, files, deletes))
     for partition in partitions:
         files = partition.files
-        reason = _unsafe(files) or deletes.unsafe(files)
+        reason = _unsafe(files, table.format) or deletes.unsafe(files)
         if reason is None:
             choice = strategy.choose(
                 partition, target_file_bytes=target, max_group_bytes=MAX_GROUP_BYTES, max_depth=max_depth
@@ -83,7 +87,7 @@ def _to_move(
     skipped: list[SkippedGroup] = []
     for partition in partitions:
         files = partition.files
-        reason = _unsafe(files) or deletes.unsafe(files) or moving.refusal(partition)
+        reason = _unsafe(files, "iceberg") or deletes.unsafe(files) or moving.refusal(partition)
         if reason is None:
             moving.add(partition)
         else:
@@ -158,7 +162,7 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
     files, ranges = files.take(order).combine_chunks(), [ranges[row] for row in order.to_pylist()]
     if layout.block_rows is not None:  # blocks overlap by their nature; they lie side by side as they arrived
         ranges = [(row, row) for row in range(files.num_rows)]
-    in_order = _in_order(files, layout, order_id)
+    in_order = _in_order(files, layout, order_id, by_name=not table.keeps_snapshots)
     keys = list(zip(files["spec_id"].to_pylist(), files["partition"].to_pylist(), strict=True))
     starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]] + [len(keys)]
     for start, end in itertools.pairwise(starts):
@@ -171,11 +175,11 @@ def _partitions(table: Table, base: int, where: str | None, layout: Layout) -> I
         )
 
 
-def _in_order(files: pa.Table, layout: Layout, order_id: int | None) -> np.ndarray:
+def _in_order(files: pa.Table, layout: Layout, order_id: int | None, *, by_name: bool) -> np.ndarray:
     """Whether each file says that it was written in the layout: by its sort order, or by its name."""
     import numpy as np
 
-    if is_in_names(layout):
+    if is_in_names(layout) or by_name:
         wanted = digest(layout)
         return np.array([digest_in(path) == wanted for path in files["file_path"].to_pylist()], np.bool_)
     written_so = np.asarray(files["sort_order_id"].fill_null(-1)) == (-1 if order_id is None else order_id)
@@ -183,13 +187,14 @@ def _in_order(files: pa.Table, layout: Layout, order_id: int | None) -> np.ndarr
     return found
 
 
-def _unsafe(files: pa.Table) -> str | None:
+def _unsafe(files: pa.Table, table_format: str) -> str | None:
     """Why the files of a partition are not rewritten, or None."""
     import pyarrow.compute as pc
 
-    foreign = sorted({name for name in files["file_format"].to_pylist() if name.lower() != "parquet"})
+    known = _REWRITTEN[table_format]
+    foreign = sorted({name for name in files["file_format"].to_pylist() if name.upper() not in known})
     if foreign:
-        return f"holds {', '.join(foreign)} files; only Parquet is rewritten"
+        return f"holds {', '.join(foreign)} files; only {' and '.join(known.values())} is rewritten"
     if pc.count_distinct(files["file_path"]).as_py() < files.num_rows:
         return "lists a data file more than once; its rows count as often, and one rewrite cannot replace them all"
     if files["key_metadata"].null_count < files.num_rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,9 +29,9 @@ class TableState:
     """One table at one moment, from its metadata and a sample of its footers.
 
     ``files`` and ``deletes`` are file lists; ``partition`` numbers the partition (and spec) of each data file.
-    ``footers`` and ``unreadable`` are keyed by path. ``snapshots`` and ``manifests`` are rows of the views of those
-    names. ``sort_key`` is the order that the files are meant to be in, ``sort_order_id`` the table's id of it, and
-    ``key_depth`` the most files that meet at one key (0 without one).
+    ``footers`` and ``unreadable`` are keyed by path, ``oddities`` are those of the table's folders. ``snapshots`` and
+    ``manifests`` are rows of the views of those names. ``sort_key`` is the order that the files are meant to be in,
+    ``sort_order_id`` the table's id of it, and ``key_depth`` the most files that meet at one key (0 without one).
     """
 
     identifier: str
@@ -55,6 +55,8 @@ class TableState:
     snapshots: pa.Table
     manifests: pa.Table
     now: datetime
+    oddities: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    keeps_snapshots: bool = True
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -64,6 +66,9 @@ class TableState:
     @property
     def in_order(self) -> npt.NDArray[np.bool_]:
         """Which data files the table records as written in its sort key."""
+        if self.sort_key and not self.keeps_snapshots:
+            wanted = digest(Layout("sort", self.sort_key))
+            return np.array([digest_in(path) == wanted for path in self.files["file_path"].to_pylist()], np.bool_)
         if self.sort_order_id is None:
             return np.zeros(self.files.num_rows, np.bool_)
         written: npt.NDArray[np.bool_] = np.asarray(self.files["sort_order_id"].fill_null(-1)) == self.sort_order_id

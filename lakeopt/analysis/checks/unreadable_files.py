@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from lakeopt.analysis.checks.base import Check, TableState
 from lakeopt.model.table import Finding
 
+#: What tables whose lists are made of footers call them.
+UNREADABLE = "unreadable-files"
 #: Files named as evidence.
 LISTED = 10
 
@@ -14,6 +16,16 @@ LISTED = 10
 def unreadable_files(table: TableState) -> Iterator[Finding]:
     """Sampled data files whose footer cannot be read."""
     failed = table.unreadable
+    if UNREADABLE in table.oddities:  # every footer was read
+        count, first_few = table.oddities[UNREADABLE]
+        yield Finding(
+            "unreadable-files",
+            "critical",
+            f"{count:,} of {table.files.num_rows:,} data files cannot be read; the first: {first_few[0]}",
+            {"unreadable_files": count, "footers_tried": table.files.num_rows, "files": list(first_few)},
+            None,
+        )
+        return
     if not failed:
         return
     tried, first = len(failed) + len(table.footers), next(iter(failed.values()))

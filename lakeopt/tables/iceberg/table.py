@@ -96,15 +96,25 @@ class IcebergTable:
         return self._metadata.properties
 
     @property
+    def oddities(self) -> Mapping[str, tuple[int, tuple[str, ...]]]:
+        """Nothing: metadata names every file."""
+        return {}
+
+    @property
     def read_only(self) -> str | None:
         """Why this table cannot be written (v3, encrypted, a bare metadata file …), or None."""
+        if self.format_version >= 3 and not isinstance(self.iceberg, StaticTable):
+            return (
+                f"format version {self.format_version} is read only: lakeopt cannot rewrite v3 tables itself "
+                "(Spark keeps their row lineage)"
+            )
+        return self.read_only_otherwise
+
+    @property
+    def read_only_otherwise(self) -> str | None:
+        """Why this table cannot be written whatever its format version, or None."""
         if isinstance(self.iceberg, StaticTable):
             return "it is named by a metadata file, and only a catalog can commit"
-        if self.format_version >= 3:
-            return (
-                f"format version {self.format_version} is read only: lakeopt cannot rewrite v3 tables itself yet "
-                "(Iceberg's rewrite_data_files in Spark keeps their row lineage)"
-            )
         if "encryption.key-id" in self.properties:
             return "it is encrypted (encryption.key-id)"
         written = self.properties.get("write.format.default", "parquet")
