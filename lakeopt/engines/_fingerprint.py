@@ -20,6 +20,10 @@ _BATCH_ROWS = 262_144
 def fingerprint(scan: Scan, *, threads: int, memory_bytes: int, by_column: bool = False) -> Fingerprint:
     """Order-independent fingerprint of the multiset of rows of a scan, deletes applied.
 
+    ORC has one reader here, pyarrow's, which gives :meth:`stage` its rows too: what the two share is the decoder, not
+    the projection, the sort, or the writer, whose output is decoded anew. A fault of that decoder that reads a value
+    wrongly in both files alike would not show.
+
     Each file's rows and nulls are checked against the counts of the table's manifests on the way.
 
     Each thread reads whole parts of files and hashes their batches itself. Memory: at most ``memory_bytes``

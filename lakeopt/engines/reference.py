@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
     from lakeopt.model.result import Fingerprint
-    from lakeopt.model.scan import Repartition, Scan, StageRequest
+    from lakeopt.model.scan import Repartition, Scan, StageRequest, WriterOptions
     from lakeopt.parquet.writer import RollingWriter
 
 _BATCH_ROWS = 65_536
@@ -29,6 +29,7 @@ class ReferenceEngine:
     """The :class:`~lakeopt.engines.base.Engine` that holds a group in memory and sorts it by Python's own sort."""
 
     name = "reference"
+    names_files = False
 
     def stage(self, request: StageRequest) -> pa.Table:
         """Read the group by field id, sort it as the Iceberg spec compares, write new files."""
@@ -53,6 +54,7 @@ class ReferenceEngine:
             footer_metadata=request.footer_metadata,
             leading=request.leading,
             block_rows=request.block_rows,
+            form=request.scan.form,
         )
         if request.partition is not None:
             return _divided(request, request.partition, lambda locate: rolling(locate=locate), rows, order)
@@ -74,6 +76,10 @@ class ReferenceEngine:
         from lakeopt.engines._discard import discard
 
         return discard(staged, resolve)
+
+    def not_applied(self, writer: WriterOptions) -> tuple[str, ...]:
+        """None: it writes what it is told."""
+        return ()
 
 
 def _divided(

@@ -93,9 +93,7 @@ class OrcOutput:
         from lakeopt.orc.writer import encode
 
         columns: Sequence[pa.ChunkedArray] = [
-            pa.chunked_array(
-                [_decoded(written(chunk, own.type)) for chunk in rows.column(own.name).chunks], type=own.type
-            )
+            pa.chunked_array([_whole(chunk, own.type) for chunk in rows.column(own.name).chunks], type=own.type)
             for own in self._form.schema
         ]
         return encode(pa.Table.from_arrays(columns, schema=self._form.schema), self._form)
@@ -107,5 +105,9 @@ class OrcOutput:
         return OrcFile(sink, self._form)
 
 
-def _decoded(array: pa.Array) -> pa.Array:
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+def _whole(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """An array as pyarrow's ORC writer takes it: it knows no dictionaries, and takes a slice of structs for others."""
+    array = written(array, kind)
+    if pa.types.is_dictionary(array.type):
+        return array.dictionary_decode()
+    return pa.concat_arrays([array, array.slice(0, 0)]) if pa.types.is_nested(kind) else array

@@ -105,12 +105,13 @@ def read_part(reading: Reading, part: Part) -> Iterator[pa.RecordBatch]:
     """Rows of one part of a scan, in file order; errors as of :func:`read_batches`."""
     files = reading.scan.files
     location, file_format = files["file_path"][part.row].as_py(), files["file_format"][part.row].as_py()
-    if file_format.upper() != "PARQUET":
-        raise Refused(f"{file_format} data files cannot be read: {location}", hint="only Parquet is supported")
+    if file_format.upper() not in ("PARQUET", "ORC"):
+        raise Refused(f"{file_format} data files cannot be read: {location}", hint="Parquet and ORC are supported")
+    read = _read_orc if file_format.upper() == "ORC" else _read_open
     try:
         filesystem, path = reading.scan.resolve(location)
         with filesystem.open_input_file(path) as source:
-            yield from _read_open(source, reading, part, location)
+            yield from read(source, reading, part, location)
     except (pa.ArrowException, OSError) as error:
         raise data_file_error(location, error) from error
     except DataFileError as error:
@@ -151,6 +152,37 @@ def _read_open(source: pa.NativeFile, reading: Reading, part: Part, location: st
         position += batch.num_rows
         result = _batch(arrays[: len(wanted)], wanted)
         yield result if keep is None else result.filter(keep)
+
+
+def _read_orc(source: pa.NativeFile, reading: Reading, part: Part, location: str) -> Iterator[pa.RecordBatch]:
+    """Rows of an ORC file; a part of it is a run of stripes. Deletes never apply to one."""
+    from pyarrow import orc
+
+    from lakeopt.orc.scan import batches
+
+    scan, file = reading.scan, orc.ORCFile(source)
+    expected = scan.files["record_count"][part.row].as_py()
+    if file.nrows != expected:
+        raise DataFileError(f"it has {file.nrows} rows, the table says {expected}", hint="the file was replaced")
+    schema = file.schema
+    fields = identified(schema, scan.name_mapping)
+    places = {field.name: place for place, field in enumerate(schema)}
+    wanted = [scan.schema.field(name) for name in reading.columns]
+    plan = [_Column(field, fields.get(field_id(field))) for field in wanted]
+    held = [places[column.source.name] for column in plan if column.source is not None]
+    known = {**scan.defaults, **scan.constants.get(location, {})}
+    first, last = (file.nstripes * share // part.shares for share in (part.share, part.share + 1))
+    for batch in batches(source, held, reading.batch_rows, range(first, last)):
+        arrays = iter(batch.columns)
+        yield _batch(
+            [
+                constant(batch.num_rows, column.target, known)
+                if column.source is None
+                else conform(next(arrays), column.source, column.target, known)
+                for column in plan
+            ],
+            wanted,
+        )
 
 
 def _open(

@@ -39,14 +39,17 @@ def staged_scan(scan: Scan, staged: pa.Table) -> Scan:
     known = {
         "content": pa.repeat(DATA, rows),
         "file_path": staged["file_path"],
-        "file_format": pa.repeat("PARQUET", rows),
+        "file_format": pa.repeat("PARQUET" if scan.form is None else scan.form.file_format, rows),
         "spec_id": pa.repeat(0, rows),
         "partition": pa.repeat("{}", rows),
         "record_count": staged["record_count"],
         "file_size_in_bytes": staged["file_size_in_bytes"],
     }
     columns = {field.name: known.get(field.name, pa.nulls(rows, field.type)) for field in files_schema()}
-    return Scan(scan.schema, pa.table(columns).cast(files_schema()), scan.resolve)
+    files = pa.table(columns).cast(files_schema())
+    # Without field ids names tell columns, and a staged file has the names of the files that it replaces.
+    names = scan.name_mapping if scan.form is not None else None
+    return Scan(scan.schema, files, scan.resolve, name_mapping=names, form=scan.form)
 
 
 def prove(
@@ -79,6 +82,7 @@ def prove(
 
 def _count(scan: Scan) -> int:
     """Rows of a scan by its footers, which must agree with the table's metadata; by reading, where deletes apply."""
+    from lakeopt.orc.footers import read_footer as read_orc_footer
     from lakeopt.parquet.footers import read_footers
     from lakeopt.parquet.scan import read_batches
 
@@ -86,11 +90,15 @@ def _count(scan: Scan) -> int:
         return sum(batch.num_rows for batch in read_batches(scan, columns=scan.schema.names[:1]))
     total = 0
     expected = scan.files["record_count"].to_pylist()
-    footers = read_footers(scan.files["file_path"].to_pylist(), scan.resolve)
-    for (location, footer), count in zip(footers, expected, strict=True):
-        if footer.num_rows != count:
+    locations = scan.files["file_path"].to_pylist()
+    if scan.form is not None and scan.form.file_format == "ORC":
+        found = [(location, read_orc_footer(location, scan.resolve).record_count) for location in locations]
+    else:
+        found = [(location, footer.num_rows) for location, footer in read_footers(locations, scan.resolve)]
+    for (location, rows), count in zip(found, expected, strict=True):
+        if rows != count:
             raise DataFileError(
-                f"data file {location} has {footer.num_rows} rows, the table says {count}",
+                f"data file {location} has {rows} rows, the table says {count}",
                 hint="the file was replaced, or the metadata is damaged",
             )
         total += count

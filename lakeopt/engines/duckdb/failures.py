@@ -46,9 +46,20 @@ def _damaged(paths: Mapping[str, str]) -> DataFileError | LakeoptError | None:
     """The first file that cannot be read from end to end, if any."""
     for location, path in paths.items():
         try:
+            if location.lower().endswith(".orc"):
+                _read_orc(path)
+                continue
             with pq.ParquetFile(parquet_source(path)) as file:
                 for _ in file.iter_batches(use_threads=False):
                     pass
         except (pa.ArrowException, OSError) as error:
             return data_file_error(location, error)
     return None
+
+
+def _read_orc(path: str) -> None:
+    from pyarrow import orc
+
+    file = orc.ORCFile(parquet_source(path))
+    for stripe in range(file.nstripes):
+        file.read_stripe(stripe)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lakeopt.engines.duckdb.remote_files import RemotePath
 from lakeopt.errors import DataFileError, Refused
 from lakeopt.model.scan import DATA, Scan
 
 
-def data_paths(scan: Scan) -> dict[str, str]:
+def data_paths(scan: Scan, formats: Sequence[str] = ("PARQUET",)) -> dict[str, str]:
     """Path of each data file; a :class:`RemotePath` of one that is remote.
 
-    :raises Refused: a file that this engine cannot read: not Parquet.
+    :raises Refused: a file of none of these formats.
     """
     paths = {}
     for row in scan.files.select(["content", "file_path", "file_format"]).to_pylist():
         location = row["file_path"]
-        if row["content"] != DATA or row["file_format"].upper() != "PARQUET":
-            raise Refused(f"not a Parquet data file: {location}")
+        if row["content"] != DATA or row["file_format"].upper() not in formats:
+            raise Refused(f"not a data file of {' or '.join(formats)}: {location}")
         paths[location] = _path(scan, location)
     return paths
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,21 +12,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakeopt.engines.duckdb.connection import file_literal
+from lakeopt.engines.duckdb.orc_stream import OrcStream
 from lakeopt.engines.duckdb.remote_files import parquet_source
 from lakeopt.errors import DataFileError, Refused
 from lakeopt.model.scan import FIELD_ID, Scan
+from lakeopt.orc.footers import OrcFooter, read_footer
 from lakeopt.parquet.footers import data_file_error
+
+#: Bytes that ORC files take in memory, against those on disk: they do not say. As sampling takes it.
+_DECODED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One field of a file. ``duck`` is the ``DuckDBPyType`` that reading it gives, ``int96`` an old Spark timestamp."""
+    """One field of a file. ``duck`` is the ``DuckDBPyType`` that reading it gives, ``int96`` an old Spark timestamp.
+
+    Of a file ``of_hive`` a timestamp is one in UTC or without a zone as it likes, and bytes may be text.
+    """
 
     name: str
     field_id: int | None
     duck: Any
     children: tuple[Stored, ...] = ()
     int96: bool = False
+    of_hive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class PhysicalGroup:
     """Files that hold the same columns in the same order, and lack the same ones with the same constants.
 
     ``decoded_bytes`` is their size before compression, as their footers say; ``locations`` and ``row_counts`` have
-    one item a file.
+    one item a file. ``stream`` gives the rows of ORC files.
     """
 
     paths: tuple[str, ...]
@@ -43,10 +53,16 @@ class PhysicalGroup:
     row_limit: int | None = None
     locations: tuple[str, ...] = ()
     row_counts: tuple[int, ...] = ()
+    stream: OrcStream | None = None
+
+    def serve(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let a connection read the files where DuckDB does not do so itself."""
+        if self.stream is not None:
+            self.stream.serve(connection)
 
     def relation(self) -> str:
         """FROM clause: columns p0, p1 … by position, so that no name of a file has to be spelt."""
-        source = read_parquet(self.paths, len(self.columns))
+        source = self.stream.name if self.stream else read_parquet(self.paths, len(self.columns))
         return source if self.row_limit is None else f"(SELECT * FROM {source} LIMIT {self.row_limit})"
 
     def only(self, locations: Collection[str]) -> PhysicalGroup:
@@ -78,6 +94,8 @@ def physical_groups(scan: Scan, paths: Mapping[str, str], connection: duckdb.Duc
     """
 
     def identified(fields: Sequence[Stored], location: str) -> tuple[Stored, ...]:
+        if scan.form is not None:
+            fields = [_of_hive(stored) for stored in fields]
         if any(_ids(stored) for stored in fields):
             return tuple(fields)
         if scan.name_mapping is None:
@@ -88,7 +106,45 @@ def physical_groups(scan: Scan, paths: Mapping[str, str], connection: duckdb.Duc
         return tuple(_named(stored, scan.name_mapping) for stored in fields)
 
     locations = scan.files.column("file_path").to_pylist()
+    if locations and scan.files["file_format"][0].as_py().upper() == "ORC":
+        return _orc_groups(scan, paths, connection, identified)
     return _alike(locations, paths, connection, identified, scan.constants)
+
+
+def _orc_groups(
+    scan: Scan,
+    paths: Mapping[str, str],
+    connection: duckdb.DuckDBPyConnection,
+    identified: Callable[[Sequence[Stored], str], tuple[Stored, ...]],
+) -> list[PhysicalGroup]:
+    """Group ORC files by what they hold; the connection learns their rows as streams."""
+    groups: dict[Any, list[tuple[str, OrcFooter]]] = {}
+    for location in scan.files.column("file_path").to_pylist():
+        footer = read_footer(location, scan.resolve)
+        own = tuple(sorted(scan.constants.get(location, {}).items()))
+        groups.setdefault((str(footer.schema), repr(own)), []).append((location, footer))
+    found = []
+    for number, members in enumerate(groups.values()):
+        first, footer = members[0]
+        stream = OrcStream(f"orc_files_{number}", tuple(paths[location] for location, _ in members), footer.schema)
+        stream.serve(connection)
+        relation = connection.sql(f"SELECT * FROM {stream.name}")
+        columns = [
+            _stored(arrow, duck, itertools.repeat(""), first)
+            for arrow, duck in zip(footer.schema, relation.types, strict=False)
+        ]
+        found.append(
+            PhysicalGroup(
+                paths=stream.paths,
+                columns=identified(columns, first),
+                decoded_bytes=_DECODED * sum(footer.file_bytes for _, footer in members),
+                constants=scan.constants.get(first, {}),
+                locations=tuple(location for location, _ in members),
+                row_counts=tuple(footer.record_count for _, footer in members),
+                stream=stream,
+            )
+        )
+    return found
 
 
 def delete_groups(
@@ -197,4 +253,8 @@ def _named(stored: Stored, mapping: Sequence[Mapping[str, Any]], name: str | Non
     inner: Sequence[Mapping[str, Any]] = entry.get("fields", ())
     fixed = {"list": ["element"], "map": ["key", "value"]}.get(stored.duck.id, [None] * len(stored.children))
     children = tuple(_named(child, inner, label) for child, label in zip(stored.children, fixed, strict=True))
-    return Stored(stored.name, entry.get("field-id"), stored.duck, children, stored.int96)
+    return replace(stored, field_id=entry.get("field-id"), children=children)
+
+
+def _of_hive(stored: Stored) -> Stored:
+    return replace(stored, children=tuple(map(_of_hive, stored.children)), of_hive=True)

@@ -188,6 +188,10 @@ def _cast(kind: pa.DataType, stored: Stored, value: str, where: str) -> str:
     # Spark wrote instants as INT96 without a zone, in UTC; UUIDs without the annotation are 16 bytes.
     instant = wanted == "TIMESTAMP WITH TIME ZONE" and held == "TIMESTAMP" and stored.int96
     plain_uuid = wanted == "UUID" and held == "BLOB"
+    if stored.of_hive and (wanted, held) == ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE"):
+        return f"make_timestamp(epoch_us({value}))"
+    if stored.of_hive and (wanted, held) == ("VARCHAR", "BLOB"):
+        return f"decode({value})"
     if not (instant or plain_uuid or serves(stored.duck, wanted)):
         raise Refused(f"column {where!r} is {kind} in the table and {held} in a data file, which is no lossless change")
     return f"CAST({value} AS {wanted})"

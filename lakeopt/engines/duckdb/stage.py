@@ -39,7 +39,7 @@ OUTPUT_FACTOR = 1.2
 @interruptible()
 def stage(request: StageRequest) -> pa.Table:
     """Stage one group; see :meth:`lakeopt.engines.base.Engine.stage`."""
-    paths = data_paths(request.scan)
+    paths = data_paths(request.scan, ("PARQUET", "ORC"))
     order_by(request.scan.schema, request.sort)
     if not paths:
         return staged_schema().empty_table()
@@ -53,6 +53,8 @@ def stage(request: StageRequest) -> pa.Table:
         _check_disk(request, decoded, budget)
         with _connect(request, budget.duckdb_bytes) as connection:
             serve(connection, [*paths.values(), *deletes.values()])
+            for group in groups:
+                group.serve(connection)
             deleted = find_deleted(request.scan, groups, deletes, connection) if deletes else 0
             return _write(request, groups, budget, connection, deleted)
     except (duckdb.Error, QueryFailed) as error:
@@ -113,6 +115,7 @@ def _write(
         progress=request.progress,
         leading=request.leading,
         block_rows=request.block_rows,
+        form=scan.form,
     )
     if request.partition is not None:
         return _divided(request.partition, lambda locate: rolling(locate=locate), feed, len(scan.schema))
@@ -145,7 +148,9 @@ def _query(
     if not _sorts(request):
         return query(schema, groups, defaults, arrival=deleted > 0)
     every = query(schema, groups, defaults)
-    codes = enumerate_strings(connection, schema, every, query(schema, sample_of(groups), defaults))
+    # A stream decodes all of its columns each time that it is asked for: strings stay what they are.
+    streamed = any(group.stream is not None for group in groups)
+    codes = {} if streamed else enumerate_strings(connection, schema, every, query(schema, sample_of(groups), defaults))
     terms = [f"CAST(c{i} AS {codes[i]}) AS c{i}" if i in codes else f"c{i}" for i in range(len(schema))]
     # Rows of equal key stay as they arrived: what came together is alike, and search measured it so.
     placed = f"({query(schema, groups, defaults, arrival=True)}) AS placed"
