@@ -108,8 +108,9 @@ class Scan:
     a path in it. ``name_mapping`` (parsed ``schema.name-mapping.default``) serves files without field ids.
     ``defaults`` gives the initial default by field id, for files that lack the column. ``constants`` gives
     per file path the values (by field id) of identity-partition columns, used where the file lacks them.
-    ``deletes`` lists the delete files that the ``delete_files`` column of ``files`` names. With ``form`` the files are
-    Hive's, new ones are spelt alike, and types are told apart as Hive does: a timestamp has no zone, bytes may be text.
+    ``deletes`` lists the delete files that the ``delete_files`` column of ``files`` names. Files
+    ``of_hive`` tell types apart as Hive does: a timestamp may say that it is in UTC, bytes may be text. With ``form``
+    new files are spelt alike.
     """
 
     schema: pa.Schema
@@ -119,6 +120,7 @@ class Scan:
     defaults: Mapping[int, Any] = field(default_factory=dict)
     constants: Mapping[str, Mapping[int, Any]] = field(default_factory=dict)
     deletes: pa.Table | None = None
+    of_hive: bool = False
     form: FileForm | None = None
 
 

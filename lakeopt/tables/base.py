@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lakeopt.model.plan import FileGroup, Goal, RewritePlan, SkippedGroup, SortField
-from lakeopt.model.scan import Repartition, Scan, WriterOptions
+from lakeopt.model.scan import FileForm, Repartition, Scan, WriterOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,6 +104,12 @@ class Table(Protocol):
         """How to read the rows of these data files (with the delete files that apply).
 
         With ``stored_only`` without columns whose values files do not hold: what a rewrite reads and writes.
+        """
+
+    def file_form(self, files: pa.Table) -> FileForm | None:
+        """How new files in the place of these are to be spelt; None where field ids and properties say all.
+
+        :raises Refused: they cannot be written so that they are read as these are.
         """
 
     def admit(

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lakeopt import __version__
@@ -109,7 +109,7 @@ class GroupRun:
         """Write a group's files anew and prove their rows equal, before the next one begins: a fault shows early."""
         from lakeopt.parquet.partition_keys import require_own_partition
 
-        scan = self.table.scan(files, stored_only=True)
+        scan = replace(self.table.scan(files, stored_only=True), form=self.table.file_form(files))
         self.begun[group.group_id] = self._whereabouts(group)
         log.write("staging", group_id=group.group_id, **self.begun[group.group_id])
         with self.timed("stage"):

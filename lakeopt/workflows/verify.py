@@ -49,7 +49,7 @@ def staged_scan(scan: Scan, staged: pa.Table) -> Scan:
     files = pa.table(columns).cast(files_schema())
     # Without field ids names tell columns, and a staged file has the names of the files that it replaces.
     names = scan.name_mapping if scan.form is not None else None
-    return Scan(scan.schema, files, scan.resolve, name_mapping=names, form=scan.form)
+    return Scan(scan.schema, files, scan.resolve, name_mapping=names, of_hive=scan.of_hive, form=scan.form)
 
 
 def prove(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lakeopt.model.plan import FileGroup, PartitionSwitch, PlannedFile, SkippedGroup
+from lakeopt.tables.hive import meaning
 from lakeopt.tables.hive.listing import description_digest
 from lakeopt.tables.hive.source import Partition
 
@@ -75,7 +76,11 @@ def _reason(table: HiveTable, number: int, files: Sequence[PlannedFile], now: Pa
     if now is None or (now.storage.location, now.storage.columns) != (place.location, place.columns):
         return "it was altered while the plan was made"
     broken = next((lists.problems[file.path] for file in files if file.path in lists.problems), None)
-    return broken
+    broken = broken or next((why for file in files if (why := lists.unlike(file.path)) is not None), None)
+    if broken is not None:
+        return broken
+    held = table.description.storage.file_format
+    return meaning.reason([file.path for file in files], held, table.stored_schema, table.resolve)
 
 
 def _group(

@@ -14,8 +14,8 @@ from pyiceberg.schema import Schema
 from lakeopt.errors import Refused, StalePlan, UnknownName, UsageError
 from lakeopt.model.layout_record import recorded
 from lakeopt.model.plan import FileGroup, Goal, SkippedGroup, SortField
-from lakeopt.model.scan import Repartition, Scan, WriterOptions
-from lakeopt.tables.hive import admission, codecs, new_locations, views
+from lakeopt.model.scan import FileForm, Repartition, Scan, WriterOptions
+from lakeopt.tables.hive import admission, codecs, meaning, new_locations, views
 from lakeopt.tables.hive.contents import Contents, read_contents
 from lakeopt.tables.hive.file_lists import FileLists
 from lakeopt.tables.hive.hive_types import iceberg_schema
@@ -58,13 +58,13 @@ class HiveTable:
 
     @property
     def location(self) -> str:
-        """Base location, spelt as the metastore does."""
-        return self.description.storage.location.rstrip("/") or "/"
+        """Base location, spelt as the metastore does: that before any switch of a table without partitions."""
+        return self.base_location
 
     @property
     def base_location(self) -> str:
-        """The location before any switch: that of a table without partitions lies below it since."""
-        return new_locations.base(self.location)
+        """The location before any switch: where a table without partitions lies now is below it since."""
+        return new_locations.base(self.description.storage.location.rstrip("/") or "/")
 
     @property
     def warehouse(self) -> str | None:
@@ -201,7 +201,20 @@ class HiveTable:
             resolve=self.resolve,
             name_mapping=self.file_lists.name_mapping(files["file_path"].to_pylist()),
             constants={} if stored_only else partition_constants(files, self.partition_types.partitioning),
+            of_hive=True,
         )
+
+    def file_form(self, files: pa.Table) -> FileForm:
+        """How new files in the place of these are to be spelt: as these are.
+
+        :raises Refused: they cannot be written so that Hive and Spark read them as these are.
+        """
+        found = meaning.file_form(
+            files["file_path"].to_pylist(), self.description.storage.file_format, self.stored_schema, self.resolve
+        )
+        if isinstance(found, str):
+            raise Refused(f"files of {self.identifier} cannot be rewritten: {found}", hint="leave them as they are")
+        return found
 
     def admit(
         self, groups: tuple[FileGroup, ...], skipped: tuple[SkippedGroup, ...]

@@ -165,6 +165,10 @@ class IcebergTable:
             raise UnknownName(f"snapshot of {self.identifier}", str(snapshot_id), known)
         return snapshot
 
+    def file_form(self, files: pa.Table) -> None:
+        """None: field ids tell columns, and properties how files are written."""
+        return None
+
     def admit(
         self, groups: tuple[FileGroup, ...], skipped: tuple[SkippedGroup, ...]
     ) -> tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]:
