@@ -58,6 +58,8 @@ def open_table(name: str, settings: Settings | None = None) -> Table:
 def list_tables(namespace: str | None = None, settings: Settings | None = None) -> Iterator[TableSummary]:
     """Every table of a catalog, or of one namespace and those below it; one that cannot be read says why.
 
+    Of a Hive metastore the Iceberg tables and Hive's own.
+
     ``namespace`` is ``[catalog.][namespace]``, as in :func:`open_table`; None is the default catalog.
 
     :raises UnknownName: no such catalog or namespace.
@@ -129,15 +131,21 @@ def _metadata_hint(location: str) -> str | None:
 def _summaries(connected: Catalog, namespace: Identifier) -> Iterator[TableSummary]:
     with catalog.answering(connected.name):
         try:
-            identifiers = sorted(map(tuple, connected.list_tables(namespace)))
+            iceberg = set(map(tuple, connected.list_tables(namespace)))
         except NoSuchNamespaceError:  # dropped since it was listed
             return
-    for identifier in identifiers:
+    metastore = hive_tables.metastore_of(connected)
+    hive = set() if metastore is None else set(hive_tables.hive_tables(metastore, namespace))
+    for identifier in sorted(iceberg | hive):
         name = join_identifier((connected.name, *identifier))
+        form = "hive" if identifier in hive else "iceberg"
         try:
-            yield _summary(name, catalog.load(connected, identifier))
+            if metastore is not None and form == "hive":
+                yield hive_tables.summary(name, metastore, identifier)
+            else:
+                yield _summary(name, catalog.load(connected, identifier))
         except LakeoptError as error:
-            yield TableSummary(name, "iceberg", None, None, None, None, None, error=str(error))
+            yield TableSummary(name, form, None, None, None, None, None, error=str(error))
 
 
 def _summary(name: str, table: PyIcebergTable) -> TableSummary:

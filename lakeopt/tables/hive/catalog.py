@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from lakeopt.model.table import TableSummary
 from lakeopt.tables.hive.connection import Metastore
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.hive.table import HiveTable
 from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
+from lakeopt.tables.iceberg.metadata.views import timestamp
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -51,6 +53,21 @@ def hive_tables(metastore: Metastore, namespace: Identifier) -> Iterator[Identif
     except MetaException as error:
         raise metastore.failed(error) from error
     yield from ((namespace[0], table.tableName) for table in tables if not _is_iceberg(table))
+
+
+def summary(name: str, metastore: Metastore, identifier: Identifier) -> TableSummary:
+    """One row of ``lakeopt tables``: files and bytes by listing its folders; rows only footers would say.
+
+    :raises LakeoptError: it cannot be read.
+    """
+    source = MetastoreSource(metastore, *identifier)
+    described = source.describe()
+    if not described.storage.location:  # a view
+        return TableSummary(name, "hive", None, None, None, None, None, error=described.refusal)
+    found = HiveTable(source, name, metastore.properties).contents
+    changed = timestamp(max(found.times) // 1_000_000) if found.times else None
+    rows = 0 if not found.paths else None
+    return TableSummary(name, "hive", 1, len(found.paths), sum(found.sizes), rows, changed)
 
 
 def _is_hive(metastore: Metastore, identifier: Identifier) -> bool:

@@ -73,11 +73,11 @@ class Contents:
             told.update(repr(files).encode("utf-8", "surrogatepass"))
         return int.from_bytes(told.digest()[:8], "big") >> 1 or 1
 
-    def note(self, code: str, examples: Iterable[str]) -> None:
-        """Count something odd, and keep its first examples."""
+    def note(self, code: str, examples: Iterable[str], *, times: int = 1) -> None:
+        """Count something odd, each example so many times, and keep the first examples."""
         count, kept = self.oddities.get(code, (0, ()))
         for example in examples:
-            count += 1
+            count += times
             kept = (*kept, example) if len(kept) < _EXAMPLES else kept
         if count:
             self.oddities[code] = count, kept

@@ -14,9 +14,11 @@ from pyiceberg.types import IcebergType, ListType, MapType, StructType
 
 from lakeopt.model.scan import DATA, EQUALITY_DELETES, files_schema
 from lakeopt.parquet.footers import Resolve
+from lakeopt.tables.hive import drift
 from lakeopt.tables.hive.contents import Contents, Place
 from lakeopt.tables.hive.file_rows import FileRow, FooterRows
 from lakeopt.tables.hive.partition_values import PartitionTypes, TypedPartition
+from lakeopt.tables.iceberg.arrow_schema import arrow_schema
 from lakeopt.tables.iceberg.metadata.manifests import Row
 from lakeopt.tables.iceberg.planning.pruning import Pruning
 
@@ -36,6 +38,7 @@ class FileLists:
     def __init__(self, contents: Contents, types: PartitionTypes, schema: Schema, held: str, resolve: Resolve) -> None:
         self._contents, self._types, self._schema, self._held = contents, types, schema, held
         self._rows = FooterRows(schema, held, resolve)
+        self._arrow = arrow_schema(schema)
         self._kept: dict[int, pa.Table] = {}
         self._kept_bytes = 0
         self._codecs: Counter[str] = Counter()
@@ -172,6 +175,10 @@ class FileLists:
         }
         maps = ("column_sizes", "value_counts", "null_value_counts", "lower_bounds", "upper_bounds")
         columns |= {name: [list(getattr(row, name).items()) for row in rows] for name in maps}
+        for place, (_, number) in enumerate(at):
+            more = self.partitions[number].metrics(rows[place].record_count)
+            for name in maps[1:]:
+                columns[name][place] += more[name]
         arrays = []
         for part in files_schema():
             values = columns.get(part.name)
@@ -203,9 +210,31 @@ class FileLists:
         shapes = [self._shapes[key][0] for key in sorted(held)]
         return tuple(_mapped(self._schema.fields, [list(shape) for shape in shapes], by_position=self._held == "orc"))
 
+    @property
+    def _drifts(self) -> Mapping[int, list[tuple[str, str]]]:
+        """By shape of files, how their columns differ from the table's."""
+        return {key: self._drift(shape) for key, (shape, _, _) in self._shapes.items()}
+
+    def _drift(self, shape: pa.Schema) -> list[tuple[str, str]]:
+        return list(drift.drift(list(self._arrow), list(shape), by_position=self._held == "orc"))
+
+    def unlike(self, path: str) -> str | None:
+        """Why a rewrite would change what is read of a file: its columns are not the table's. None where they are."""
+        shape = self.shape_of(path)
+        harmful = (words for code, words in (self._drift(shape) if shape else ()) if code != drift.MISSING)
+        return next(harmful, None)
+
     def oddities(self) -> dict[str, tuple[int, tuple[str, ...]]]:
-        """What the listing and the partition values say."""
+        """What the listing, the partition values and the footers say; these are read of all files."""
+        for _ in self.tables():
+            pass
         found = Contents(oddities=dict(self._contents.oddities))
+        found.note("unreadable-files", self.problems.values())
+        for key, differences in self._drifts.items():
+            _, count, example = self._shapes[key]
+            for code in sorted({code for code, _ in differences}):
+                words = next(words for held, words in differences if held == code)
+                found.note(code, [f"{words}: {example}"], times=count)
         places = zip(self._contents.places, self.partitions, strict=True)
         found.note("odd-values", (place.location for place, typed in places if typed.reason is not None))
         if self._contents.staging:

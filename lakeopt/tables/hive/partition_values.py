@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from pyiceberg import conversions
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import IdentityTransform
@@ -27,6 +28,17 @@ class TypedPartition:
     record: Record
     text: str
     reason: str | None
+    bounds: Mapping[int, bytes | None] = field(default_factory=dict)
+
+    def metrics(self, rows: int) -> dict[str, list[tuple[int, Any]]]:
+        """Counts and bounds of the partition columns in a file of so many rows, by name of the file list's column."""
+        known = [(number, bound) for number, bound in self.bounds.items() if bound is not None]
+        return {
+            "value_counts": [(number, rows) for number in self.bounds],
+            "null_value_counts": [(number, 0 if bound is not None else rows) for number, bound in self.bounds.items()],
+            "lower_bounds": list(known),
+            "upper_bounds": list(known),
+        }
 
 
 class PartitionTypes:
@@ -39,6 +51,7 @@ class PartitionTypes:
             for i, (name, _) in enumerate(columns)
         ]
         self.columns = tuple(columns)
+        self._kinds: list[Any] = [by_name[name].field_type for name, _ in columns]
         self.spec = PartitionSpec(*fields, spec_id=0)
         described: Any = SimpleNamespace(
             specs=lambda: {0: self.spec}, schema=lambda: schema, partition_specs=[self.spec], schemas=[schema]
@@ -54,9 +67,18 @@ class PartitionTypes:
                 record,
                 text,
                 reason or ("another partition has the same values, spelt otherwise" if text in again else None),
+                self._bounds(record),
             )
             for record, text, reason in found
         ]
+
+    def _bounds(self, record: Record) -> dict[int, bytes | None]:
+        """The value of each column in Iceberg's binary form, by field id; None for a null."""
+        fields = zip(self.spec.fields, self._kinds, range(len(self.columns)), strict=True)
+        return {
+            part.source_id: None if record[i] is None else conversions.to_bytes(kind, record[i])
+            for part, kind, i in fields
+        }
 
     def _typed(self, values: tuple[str | None, ...]) -> tuple[Record, str, str | None]:
         held: list[Any] = []
