@@ -144,7 +144,7 @@ class HiveParquet(Folder):
             tableName=table,
             dbName=database.name,
             owner="tests",
-            sd=_storage(self.root.as_uri()),
+            sd=_storage(f"file:{self.root}"),
             partitionKeys=keys,
             parameters={} if managed else {"EXTERNAL": "TRUE"},
             tableType="MANAGED_TABLE" if managed else "EXTERNAL_TABLE",
@@ -178,7 +178,7 @@ class HiveParquet(Folder):
             values=[day],
             dbName=self.database.name,
             tableName=self.table,
-            sd=_storage(folder.as_uri()),
+            sd=_storage(f"file:{folder}"),
             parameters={"numRows": str(sum(table.num_rows for table in tables)), "numFiles": str(len(tables))},
         )
         with self.database.connected() as client:

@@ -266,8 +266,8 @@ class Upkeep(Protocol):
     def is_unchanged(self, before: Table, after: Table) -> bool:
         """Whether what was reached before is surely what is reached now."""
 
-    def tidy(self, table: Table, deleted: Collection[str]) -> None:
-        """Remove folders that these files have left empty, where the format has folders of its own for them."""
+    def tidy(self, table: Table, folders: Collection[str]) -> None:
+        """Remove those of these folders that are empty, where the format has folders of its own for new files."""
 
     def late(self, table: Table, folders: Collection[str]) -> dict[str, str]:
         """Files of other writers that came to folders that were left, and where each would be read."""

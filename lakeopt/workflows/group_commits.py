@@ -196,10 +196,9 @@ class GroupCommits:
                         run.plan.plan_id,
                         [MarkedFile(path, "data", size, reason) for path, size in pairs],
                     )
-        paths = [path for staged in run.staged.values() for path in staged["file_path"].to_pylist()]
+        begun = [place["folder"] for place in run.begun.values()]
         with contextlib.suppress(LakeoptError):
             for location in run.half_staged():
                 delete_object(run.table, location)
-                paths.append(location)
-        upkeep(run.table).tidy(run.table, paths)
+        upkeep(run.table).tidy(run.table, begun)
         run.forget()

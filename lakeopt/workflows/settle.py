@@ -7,7 +7,8 @@ as it is now does not reach them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from lakeopt.config import Settings
 from lakeopt.model.manifests import ManifestsPlan
@@ -63,7 +64,7 @@ def _settle(table: Table, committer: Committer, settings: Settings, run: Journal
     if certain:
         for file in left:
             delete_object(table, file.path)
-        upkeep(table).tidy(table, [file.path for file in left])
+        upkeep(table).tidy(table, {event["folder"] for event in _not_done(run, landed)})
     elif left:
         mark(table, settings, run.plan_id, left)
     if pending is not None and age_of(run.newest) <= GRACE:
@@ -80,12 +81,16 @@ def _settle(table: Table, committer: Committer, settings: Settings, run: Journal
 
 def _leavings(table: Table, run: JournalledRun, landed: set[int]) -> Iterator[MarkedFile]:
     """The data files of groups that were not committed, half-written ones too, as storage lists them."""
-    done = landed | {number for event in run.of("group-committed") for number in event["group_ids"]}
     reason = f"written by plan {run.plan_id}, which was {'killed' if run.is_dead else 'given up'}"
-    for event in run.of("staging"):
-        if event["group_id"] not in done:
-            for location, size in written_files(table, event["folder"], event["prefix"]):
-                yield MarkedFile(location, "data", size, reason)
+    for event in _not_done(run, landed):
+        for location, size in written_files(table, event["folder"], event["prefix"]):
+            yield MarkedFile(location, "data", size, reason)
+
+
+def _not_done(run: JournalledRun, landed: set[int]) -> list[Mapping[str, Any]]:
+    """Where files of groups were written that were not committed."""
+    done = landed | {number for event in run.of("group-committed") for number in event["group_ids"]}
+    return [event for event in run.of("staging") if event["group_id"] not in done]
 
 
 def _of_commit(table: Table, committer: Committer, snapshot_id: int | None) -> Iterator[MarkedFile]:

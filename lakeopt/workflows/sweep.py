@@ -166,7 +166,7 @@ class _Run:
         for mark in judged.objects:
             if left.isdisjoint(file.path for file in mark.files):
                 unmark(self.table, mark.name)
-        upkeep(self.table).tidy(self.table, [file.path for file in dead])
+        upkeep(self.table).tidy(self.table, {file.path.rpartition("/")[0] for file in dead})
 
     def _delete(self, files: list[MarkedFile], log: journal.JournalWriter) -> None:
         assert self.judged is not None

@@ -76,9 +76,9 @@ class HiveUpkeep:
         """Never known: nothing says that no partition was changed."""
         return False
 
-    def tidy(self, table: Table, deleted: Collection[str]) -> None:
-        """Remove folders that these files have left empty, and hidden ones with nothing but a record in them."""
-        for folder in {path.rpartition("/")[0] for path in deleted}:
+    def tidy(self, table: Table, folders: Collection[str]) -> None:
+        """Remove those of these folders that are empty, or hidden with nothing but a record in them."""
+        for folder in set(folders):
             _tidy(table, folder)
 
     def late(self, table: Table, folders: Collection[str]) -> dict[str, str]:
@@ -224,7 +224,7 @@ def left_folders(hive: HiveTable, folders: Sequence[str]) -> dict[str, tuple[str
     """
     found: dict[str, tuple[str, Switch | None]] = {}
     wanted = {location_key(folder): folder for folder in folders}
-    depth = max(1, len(hive.source.describe().partition_columns)) if wanted else 1
+    depth = max(1, len(hive.partition_columns))
     named: dict[str, list[str]] = {}
     for folder in folders:
         named.setdefault(_tail(folder, depth), []).append(folder)
@@ -246,8 +246,7 @@ def _partitions(hive: HiveTable, names: Sequence[str]) -> Iterator[list[Partitio
     if isinstance(hive.source, MetastoreSource):
         yield from hive.source.partitions()
         return
-    described = hive.source.describe()
-    places = [f"{hive.location.rstrip('/')}/{name}" if described.partition_columns else hive.location for name in names]
+    places = [f"{hive.location.rstrip('/')}/{name}" if hive.partition_columns else hive.location for name in names]
     yield [Partition((), Storage(place, (), "unknown")) for place in places if is_folder(hive, place)]
 
 
@@ -270,7 +269,7 @@ def _tidy(table: Table, folder: str) -> None:
     local = isinstance(filesystem, fs.LocalFileSystem)
     try:
         held = list_folder(filesystem, path)
-        if held and not (lies_hidden(folder) and all(one.base_name == NAME for one in held)):
+        if held and not (lies_hidden(folder) and all(one.base_name.startswith(NAME) for one in held)):
             return
         for one in held:
             filesystem.delete_file(one.path)

@@ -43,7 +43,7 @@ class IcebergUpkeep:
 
         return metadata_location(before) == metadata_location(after)
 
-    def tidy(self, table: Table, deleted: Collection[str]) -> None:
+    def tidy(self, table: Table, folders: Collection[str]) -> None:
         """Nothing: folders of a table stay."""
 
     def late(self, table: Table, folders: Collection[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, UsageError
 from lakeopt.model.plan import FileGroup, PartitionSwitch, RewritePlan
 from lakeopt.tables.base import Committed, Leaving, Table
-from lakeopt.tables.hive.listing import description_digest, is_staging
+from lakeopt.tables.hive.listing import description_digest, is_staging, list_folder
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.hive.source import Partition
 from lakeopt.tables.hive.switch.folders import Look, late, leavings, lies_hidden, look
@@ -173,6 +173,9 @@ class _Switching:
         try:
             if found := late(look(self.hive, record.replaced), record.old):
                 yield str(found)
+            elif staging := _root_staging(self.hive):
+                place = f"{self.hive.location}/{staging[0]}"
+                yield f"another writer began meanwhile: {place}; apply adopts what comes late by that"
         except LakeoptError as error:  # it is switched: this must not look as if it were not
             yield f"the old folder cannot be looked at: {error}"
 
@@ -226,15 +229,16 @@ def _require_quiet_root(hive: HiveTable) -> None:
 
     :raises CommitConflict: one does, or died at it.
     """
-    from lakeopt.tables.hive.listing import list_folder
-
-    filesystem, path = hive.resolve(hive.location)
-    staging = [one.base_name for one in list_folder(filesystem, path, recursive=False) if is_staging(one.base_name)]
-    if staging:
+    if staging := _root_staging(hive):
         raise CommitConflict(
             f"another writer is at work in {hive.location}: {staging[0]}",
             hint="run it again when it is done; a folder that a writer left when it died must be removed",
         )
+
+
+def _root_staging(hive: HiveTable) -> list[str]:
+    filesystem, path = hive.resolve(hive.location)
+    return [one.base_name for one in list_folder(filesystem, path, recursive=False) if is_staging(one.base_name)]
 
 
 def _led_here(hive: HiveTable, planned: PartitionSwitch, number: int) -> Switch | None:

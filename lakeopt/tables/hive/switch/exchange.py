@@ -14,9 +14,12 @@ import os
 import platform
 import secrets
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+#: How the folders of a trial begin.
+_TRIAL = ".exchange-"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 #: Numbers of the system call, for C libraries that do not wrap it.
@@ -45,7 +48,8 @@ def why_no_exchange(folder: str) -> str | None:
     """
     if _renameat2() is None:
         return "this system exchanges no directories (Linux with renameat2 does)"
-    made = Path(folder, f".exchange-{secrets.token_hex(4)}")
+    _forget_old(Path(folder))
+    made = Path(folder, f"{_TRIAL}{secrets.token_hex(4)}")
     left, right = made / "left", made / "right"
     (left / "here").mkdir(parents=True)
     right.mkdir()
@@ -56,9 +60,21 @@ def why_no_exchange(folder: str) -> str | None:
     except OSError as error:
         return f"its file system exchanges no directories: {error.strerror}"
     finally:
-        for empty in (left / "here", right / "here", left, right, made):
-            with contextlib.suppress(OSError):
-                empty.rmdir()
+        _remove(made)
+
+
+def _remove(trial: Path) -> None:
+    for empty in ("left/here", "right/here", "left", "right", "."):
+        with contextlib.suppress(OSError):
+            (trial / empty).rmdir()
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove what trials that were killed have left; none lasts an hour."""
+    for trial in folder.glob(f"{_TRIAL}*"):
+        with contextlib.suppress(OSError):
+            if trial.stat().st_mtime < time.time() - 3600:
+                _remove(trial)
 
 
 @functools.cache

@@ -52,15 +52,15 @@ def hive_table(table: Table) -> HiveTable:
 def mover(hive: HiveTable) -> Mover:
     """The means for the kind of source that the table has."""
     if isinstance(hive.source, MetastoreSource):
-        return MetastoreSwitch(hive.source, tuple(name for name, _ in hive.source.describe().partition_columns))
-    return DirectorySwitch(hive, partitioned=bool(hive.source.describe().partition_columns))
+        return MetastoreSwitch(hive.source, tuple(name for name, _ in hive.partition_columns))
+    return DirectorySwitch(hive, partitioned=bool(hive.partition_columns))
 
 
 def partition_of(hive: HiveTable, values: tuple[str | None, ...], location: str) -> Partition | None:
     """The partition with these values as it is now; None where it was dropped. A folder always is at its location."""
     if isinstance(hive.source, MetastoreSource):
         return next((one for page in hive.source.partitions([values]) for one in page), None)
-    storage = hive.source.describe().storage
+    storage = hive.description.storage
     there = is_folder(hive, location)
     return Partition(values, Storage(location, storage.columns, storage.file_format)) if there else None
 
