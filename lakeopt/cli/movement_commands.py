@@ -7,8 +7,25 @@ from typing import Annotated, Any
 import typer
 
 from lakeopt.cli import diagnostics
-from lakeopt.cli.options import Output, Table
-from lakeopt.cli.read_commands import show
+from lakeopt.cli.act_commands import SortBy, Strategy
+from lakeopt.cli.maintenance_commands import decided
+from lakeopt.cli.options import (
+    Acting,
+    CompatibleWith,
+    Goal,
+    Option,
+    Output,
+    PlanOutput,
+    Queries,
+    Table,
+    TimeBudget,
+    duration,
+    names,
+    size,
+    sort_key,
+)
+from lakeopt.cli.read_commands import ENGINES, show
+from lakeopt.model.migration import MigrationVerify
 
 
 def compare(
@@ -31,4 +48,57 @@ def compare(
     return show(value, out)
 
 
-COMMANDS: tuple[Any, ...] = (compare,)
+def migrate(
+    table: Table,
+    *,
+    to: Annotated[str, Option("--to", metavar="[CATALOG.]NAMESPACE.TABLE", help="Name of the Iceberg table to make.")],
+    rewrite: Annotated[bool, Option("--rewrite", help="Write rows anew into a layout; else files stay.")] = False,
+    strategy: Strategy = "auto",
+    sort_by: SortBy = None,
+    goal: Goal = "storage",
+    queries: Queries = None,
+    engine: Annotated[str, Option(metavar=ENGINES, help="Engine that reads and sorts.")] = "duckdb",
+    target_file_size: Annotated[str | None, Option(metavar="SIZE", help="Size of new files  [default: 512MiB]")] = None,
+    compression_level: Annotated[int | None, Option(metavar="N", help="Level of the codec.")] = None,
+    compatible_with: CompatibleWith = "spark-iceberg",
+    verify: Annotated[MigrationVerify, Option(metavar="rows|counts", help="What is proved equal.")] = "rows",
+    time_budget: TimeBudget = None,
+    act: Acting,
+    out: PlanOutput,
+) -> int:
+    """Make an Iceberg table of a Hive table.
+
+    In place its files stay, and both tables name them; what Iceberg would read otherwise is refused. With --rewrite
+    rows are written anew and the sizes of columns compared. The source is never changed; the new table appears at
+    once, with rows that were proved equal, or not at all.
+
+    \b
+    Example: lakeopt migrate hive.logs.events --to lake.logs.events --rewrite --dry-run
+    """
+    from functools import partial
+
+    from lakeopt.workflows.migrate import plan_migration
+    from lakeopt.workflows.migration_run import apply_migration
+
+    diagnostics.require_consent(given=act.yes or act.dry_run)
+    with diagnostics.waiting("planning", quiet=out.quiet):
+        plan = plan_migration(
+            table,
+            to,
+            rewrite=rewrite,
+            strategy=strategy,
+            sort_by=sort_key(sort_by),
+            goal=goal,
+            queries=queries,
+            engine=engine,
+            verify=verify,
+            target_file_bytes=size(target_file_size),
+            compression_level=compression_level,
+            compatible_with=names(compatible_with),
+            time_budget=duration(time_budget),
+            memory_bytes=act.memory_bytes,
+        )
+    return decided(plan, partial(apply_migration, memory_bytes=act.memory_bytes, threads=act.threads), act, out)
+
+
+COMMANDS: tuple[Any, ...] = (compare, migrate)

@@ -36,6 +36,9 @@ KINDS = {
         "lakeopt.model.manifests:ManifestsPlan",
         "lakeopt.workflows.rewrite_manifests:apply_manifests",
     ),
+    "migration_plan": PlanKind(
+        "migrate", "lakeopt.model.migration:MigrationPlan", "lakeopt.workflows.migration_run:apply_migration"
+    ),
     "expiry_plan": PlanKind(
         "expire-snapshots", "lakeopt.model.expiry:ExpiryPlan", "lakeopt.workflows.expire_snapshots:apply_expiry"
     ),
