@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -58,9 +59,8 @@ def tables(draw: st.DrawFn) -> tuple[list[pa.Array], list[tuple[bool, bool]]]:
 
 
 def plain(columns: list[pa.Array], order: list[tuple[bool, bool]]) -> list[tuple[Any, ...]]:
-    return [
-        tuple(key(v, *o) for v, o in zip(row, order, strict=True)) for row in zip(*(c.to_pylist() for c in columns))
-    ]
+    rows = zip(*(column.to_pylist() for column in columns), strict=True)
+    return [tuple(key(value, *how) for value, how in zip(row, order, strict=True)) for row in rows]
 
 
 @given(tables(), st.integers(1, 8))
@@ -72,7 +72,7 @@ def test_ranges_keep_the_order_and_cuts_begin_theirs(
     ranges = even_ranges(columns, order, count)
     places = ranges(columns).tolist()
     by_place = sorted(zip(places, keys, strict=True), key=lambda pair: pair[0])
-    for (one, low), (two, high) in zip(by_place, by_place[1:], strict=False):
+    for (one, low), (two, high) in itertools.pairwise(by_place):
         assert not (one < two and high < low)
         assert one == two or low != high
     cuts = plain(list(ranges.cuts), order)

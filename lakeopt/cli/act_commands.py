@@ -11,7 +11,6 @@ from lakeopt import registry
 from lakeopt.cli import diagnostics, output
 from lakeopt.cli.maintenance_commands import carried_out
 from lakeopt.cli.options import (
-    Acting,
     Buckets,
     Choosing,
     CompatibleWith,
@@ -23,6 +22,7 @@ from lakeopt.cli.options import (
     PartialProgress,
     PlanOutput,
     Queries,
+    Rewriting,
     SetDefaultSortOrder,
     Table,
     ToCurrentSpec,
@@ -74,7 +74,7 @@ def rewrite(
     choosing: Choosing,
     buckets: Buckets = None,
     counts: Counts = None,
-    act: Acting,
+    act: Rewriting,
     out: PlanOutput,
 ) -> int:
     """Rewrite a table into a better layout.
@@ -108,7 +108,7 @@ def rewrite(
             **choosing.options,
             buckets=buckets,
             counts=counts,
-            memory_bytes=act.memory_bytes,
+            **act.means,
         )
     if out.output is not None:
         output.save(to_json(decided) + "\n", out.output)
@@ -118,7 +118,7 @@ def rewrite(
 def apply(
     file: Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan that a command saved with -o.")],
     *,
-    act: Acting,
+    act: Rewriting,
     out: Output,
 ) -> int:
     """Run a saved plan.
@@ -169,7 +169,7 @@ def demo(
     return show(demo(directory, say=output.say if spoken else lambda thing: None), out)
 
 
-def run(plan: RewritePlan, act: Acting, out: Output, command: str) -> int:
+def run(plan: RewritePlan, act: Rewriting, out: Output, command: str) -> int:
     """Print a plan and stop, or ask and apply it."""
     if act.dry_run:
         return show(plan, out)
@@ -179,7 +179,7 @@ def run(plan: RewritePlan, act: Acting, out: Output, command: str) -> int:
     from lakeopt.workflows.apply import apply
 
     with diagnostics.progress(quiet=out.quiet) as progress:
-        result = apply(plan, memory_bytes=act.memory_bytes, threads=act.threads, progress=progress, command=command)
+        result = apply(plan, threads=act.threads, progress=progress, command=command, **act.means)
     return show(result, out) or int(result.groups_failed > 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from lakeopt.cli.output import SUFFIXES, Format
+from lakeopt.config import load_settings
 from lakeopt.errors import UsageError
 from lakeopt.layout.readers import READERS
 from lakeopt.model import plan
@@ -123,6 +124,28 @@ class Acting:
     def memory_bytes(self) -> int | None:
         """The memory limit, None where the machine decides."""
         return size(self.memory)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting(Acting):
+    """Common to commands that rewrite data files."""
+
+    spark_conf: Annotated[
+        list[str] | None, Option("--spark-conf", metavar="NAME=VALUE", help="A setting of Spark, for --engine spark.")
+    ] = None
+
+    @property
+    def means(self) -> dict[str, Any]:
+        """Memory, and settings with what the command line says of Spark, as :func:`lakeopt.rewrite` takes them.
+
+        :raises UsageError: a setting has no value.
+        """
+        wrong = [text for text in self.spark_conf or () if "=" not in text.strip("=")]
+        if wrong:
+            raise UsageError(f"not a setting of Spark: {wrong[0]!r}", hint="write --spark-conf NAME=VALUE")
+        said = dict(text.split("=", 1) for text in self.spark_conf or ())
+        held = load_settings()
+        return {"memory_bytes": self.memory_bytes, "settings": replace(held, spark={**held.spark, **said})}
 
 
 @dataclass(frozen=True, slots=True)

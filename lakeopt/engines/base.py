@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from lakeopt.model.result import Fingerprint
-from lakeopt.model.scan import Scan, StageRequest
+from lakeopt.model.scan import Scan, StageRequest, WriterOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,6 +17,10 @@ class Engine(Protocol):
     """An engine module ends with ``ENGINE: Engine = …``; the registry finds it by its file."""
 
     name: str
+
+    @property
+    def names_files(self) -> bool:
+        """Whether it names its files itself, below the folder that the request's ``source`` tells it."""
 
     def stage(self, request: StageRequest) -> pa.Table:
         """Read the group, order it, write new files; the list of them (``staged_schema``), in key order.
@@ -37,3 +41,6 @@ class Engine(Protocol):
 
     def discard(self, staged: pa.Table, resolve: Callable[[str], tuple[fs.FileSystem, str]]) -> int:
         """Delete staged files that were not committed; the number deleted. A missing file is no error."""
+
+    def not_applied(self, writer: WriterOptions) -> tuple[str, ...]:
+        """Choices of a writer that this engine cannot express, each in words; files are written without them."""

@@ -32,6 +32,11 @@ class CurveKey:
     cuts: tuple[pa.Array, ...]
     divides_files = False
 
+    @property
+    def count(self) -> int:
+        """Numbers are below this one."""
+        return 1 << self._bits * len(self.cuts)
+
     def __call__(self, values: Sequence[pa.Array]) -> pa.Array:
         """The numbers on the curve."""
         highest = (1 << self._bits) - 1
@@ -83,6 +88,11 @@ class RangeKey:
     cuts: tuple[pa.Array, ...]
     seen: pa.Array | None = None
     divides_files = True
+
+    @property
+    def count(self) -> int:
+        """Numbers are below this one."""
+        return len(self.cuts[0]) + 2
 
     def __call__(self, values: Sequence[pa.Array]) -> pa.Array:
         """The bucket of each row."""

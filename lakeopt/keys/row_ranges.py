@@ -131,7 +131,8 @@ def divided_ranges(
 
     A number that more than ``share`` of the rows have is cut into ranges of as many rows each.
 
-    >>> ranges = divided_ranges([pa.array([0, 2, 2, 2], pa.int64()), pa.array([5, 1, 3, 2])], [(True, True)] * 2, 4, 0.5)
+    >>> rows = [pa.array([0, 2, 2, 2], pa.int64()), pa.array([5, 1, 3, 2])]
+    >>> ranges = divided_ranges(rows, [(True, True)] * 2, 4, 0.5)
     >>> ranges.depth, ranges.cuts[0].to_pylist(), ranges.cuts[1].to_pylist()
     ((1, 1, 2, 1), [1, 2, 2, 3], [None, None, 2, None])
     """

@@ -202,6 +202,7 @@ class RewritePlan(Document):
     with ``partial_progress`` each group is a commit of its own, and a group that fails does not keep the others;
     ``schema_id`` and ``table_uuid`` are checked when it is applied. ``measured`` says what the layout was chosen by,
     in this plan or in the one that it names: then the table remembered it, and nothing was searched.
+    ``not_applied`` names choices of ``writer`` that the engine cannot express: files are written without them.
     """
 
     kind: ClassVar[str] = "rewrite_plan"
@@ -224,6 +225,7 @@ class RewritePlan(Document):
     estimate: RewriteEstimate
     partial_progress: bool = False
     measured: MeasuredLayout | None = None
+    not_applied: tuple[str, ...] = ()
 
     @property
     def is_remembered(self) -> bool:

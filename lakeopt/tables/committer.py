@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: Where each committer is defined, by its name.
 COMMITTERS = {
     "lakeopt": "lakeopt.tables.iceberg.commits.replace_commit:ReplaceCommitter",
+    "iceberg-spark": "lakeopt.tables.iceberg.commits.spark_commit:SparkCommitter",
     "hive-switch": "lakeopt.tables.hive.switch.committer:HiveSwitch",
     "hive-copy": "lakeopt.tables.hive.switch.copying:HiveCopy",
 }

@@ -6,8 +6,8 @@ from lakeopt.tables.base import Table
 
 #: For tables of format version 3.
 SPARK_HINT = (
-    "v3 is for `--engine spark`, once lakeopt has it; until then Iceberg's own procedures in Spark "
-    "(`CALL system.rewrite_data_files(…)`) keep row lineage"
+    "`rewrite --engine spark` rewrites v3 tables; for all else Iceberg's own procedures in Spark "
+    "(`CALL system.rewrite_manifests(…)`) keep row lineage"
 )
 
 

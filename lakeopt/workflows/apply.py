@@ -80,6 +80,7 @@ def apply(
         progress=progress or (lambda phase, done, total: None),
         token=token,
         started=started,
+        conf=settings.spark,
     )
     with run.timed("check"):
         settle(table, putter, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lakeopt import registry
 from lakeopt.config import Settings
 from lakeopt.layout.file_groups import ideal_file_count
 from lakeopt.layout.worth import Prices, is_judged, worth
@@ -22,7 +23,10 @@ Groups = tuple[tuple[FileGroup, ...], tuple[SkippedGroup, ...]]
 
 @dataclass(frozen=True, slots=True)
 class FileChoice:
-    """What a plan says of files. ``level_asked``: the command names a compression level."""
+    """What a plan says of files. ``level_asked``: the command names a compression level.
+
+    An ``engine`` that names its files itself copies none.
+    """
 
     where: str | None
     target_file_bytes: int
@@ -30,6 +34,7 @@ class FileChoice:
     to_current_spec: bool = False
     queries: str | Path | None = None
     level_asked: bool = False
+    engine: str = "duckdb"
 
     def groups(
         self, table: Table, base: int | None, chosen: Chosen, writer: WriterOptions, settings: Settings
@@ -56,6 +61,9 @@ class FileChoice:
         if self.queries is not None and layout.columns and len(groups) > 1:
             groups = RangeBoundaries.of(table, base, layout.columns, self.queries).first(groups)
         groups, skipped = table.admit(groups, skipped)
+        if registry.load(registry.ENGINES, self.engine).ENGINE.names_files:
+            why = f"{self.engine} writes rows anew"
+            return tuple(replace(group, method="decode", method_reason=why) for group in groups), skipped
         groups, left = CopyChoice(table, layout, writer, self.target_file_bytes, level_asked=self.level_asked).divide(
             groups
         )

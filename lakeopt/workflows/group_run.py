@@ -6,7 +6,7 @@ import functools
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -19,8 +19,9 @@ from lakeopt.keys.layout_key import layout_key
 from lakeopt.model.layout_record import name_suffix, without_cuts
 from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup, Worth
 from lakeopt.model.result import FailedGroup, RewriteResult, Verification
-from lakeopt.model.scan import Repartition, Scan, StageRequest, WriterOptions
+from lakeopt.model.scan import Repartition, Scan, StageRequest, TableSource, WriterOptions
 from lakeopt.tables.base import Committed, Table
+from lakeopt.tables.sources import table_source
 from lakeopt.workflows import resources
 from lakeopt.workflows.journal import JournalWriter
 from lakeopt.workflows.verify import joined, proof_method, prove, staged_scan
@@ -41,7 +42,8 @@ class GroupRun:
 
     ``token`` tells its files from those of another run of the same plan, which may have been killed or still be on.
     ``staged`` and ``proofs`` are of groups that are written and not committed yet, ``begun`` says of them, and of one
-    that is being written, where their files are. ``started`` is of the clock of :func:`time.perf_counter`.
+    that is being written, where their files are. ``started`` is of the clock of :func:`time.perf_counter`. ``conf`` are
+    settings of the engine by their own names.
     """
 
     plan: RewritePlan
@@ -52,6 +54,7 @@ class GroupRun:
     progress: Progress
     token: str
     started: float
+    conf: Mapping[str, str] = field(default_factory=dict)
     begun: dict[int, dict[str, str]] = field(default_factory=dict)
     staged: dict[int, pa.Table] = field(default_factory=dict)
     proofs: dict[int, Verification] = field(default_factory=dict)
@@ -190,6 +193,8 @@ class GroupRun:
 
     def _whereabouts(self, group: FileGroup) -> dict[str, str]:
         """Where the files of a group will be found, even half-written ones: the folder, and how names begin."""
+        if (source := self._source(group)) is not None:
+            return {"folder": source.folder, "prefix": ""}
         if (partition := self._repartition(group)) is not None:
             # Its partitions are not known yet: one with no values at all lies below the same folder as they do.
             places = [partition.locate(number, ()) for number in range(_PROBES)]
@@ -197,6 +202,18 @@ class GroupRun:
             places = [self._locate(group, number) for number in range(_PROBES)]
         folders = [place.rpartition("/")[0] for place in places]
         return {"folder": _common(folders), "prefix": self._prefix(group)}
+
+    def _source(self, group: FileGroup) -> TableSource | None:
+        """Where an engine that names its files itself finds the table, and puts them: a folder for each group."""
+        if not self.engine.names_files:
+            return None
+        return table_source(
+            self.table,
+            snapshot_id=int(self.plan.base_snapshot_id or 0),
+            spec_id=group.spec_id,
+            folder=self._prefix(group).removesuffix("-"),
+            conf=self.conf,
+        )
 
     def _request(self, group: FileGroup, scan: Scan, spill: str) -> StageRequest:
         plan = self.plan
@@ -219,6 +236,7 @@ class GroupRun:
             partition=self._repartition(group),
             leading=layout_key(plan.layout, scan.schema),
             block_rows=plan.layout.block_rows,
+            source=self._source(group),
         )
 
     def _advance(self, rows: int) -> None:

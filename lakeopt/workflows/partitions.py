@@ -104,6 +104,7 @@ class _DeleteFiles:
 
     planned: Mapping[str, PlannedFile]
     formats: Mapping[str, str]
+    has_vectors: bool = False
 
     @classmethod
     def of(cls, table: Table, base: int) -> _DeleteFiles:
@@ -112,6 +113,7 @@ class _DeleteFiles:
         return cls(
             {r["file_path"]: PlannedFile(r["file_path"], r["file_size_in_bytes"], r["record_count"]) for r in rows},
             {row["file_path"]: row["file_format"].lower() for row in rows},
+            has_vectors=table.format_version >= 3,
         )
 
     def applying(self, files: pa.Table) -> tuple[PlannedFile, ...]:
@@ -123,7 +125,9 @@ class _DeleteFiles:
 
     def unsafe(self, files: pa.Table) -> str | None:
         """Why the deletes of these data files cannot be applied, or None."""
-        foreign = sorted({form for file in self.applying(files) if (form := self.formats[file.path]) != "parquet"})
+        # v3 is rewritten by Spark alone, and deletion vectors are in Puffin files of v3 only.
+        known = {"parquet", "puffin"} if self.has_vectors else {"parquet"}
+        foreign = sorted({form for file in self.applying(files) if (form := self.formats[file.path]) not in known})
         return f"has {', '.join(foreign)} delete files; only Parquet ones are applied" if foreign else None
 
 

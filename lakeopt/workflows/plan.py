@@ -26,6 +26,7 @@ from lakeopt.model.plan import (
 from lakeopt.model.scan import WriterOptions
 from lakeopt.tables.base import COPYING, Table
 from lakeopt.tables.refusals import read_only_hint
+from lakeopt.tables.sources import committer_by, read_only_by
 from lakeopt.workflows import journal
 from lakeopt.workflows.chosen_layout import Chosen, chosen_layout, strategy_named
 from lakeopt.workflows.cut_points import Cutting
@@ -78,14 +79,14 @@ def plan(
     wishes |= {"compatible_with": compatible_with, "compression_level": compression_level, "memory": memory_bytes}
     target = target_file_bytes or opened.target_file_bytes()
     base = opened.snapshot_id(branch)
-    said = _heading(opened, base) | _committing(opened, partial_progress, in_new_location)
+    said = _heading(opened, base) | _committing(opened, engine, partial_progress, in_new_location)
     chosen = chosen_layout(opened, base, said["plan_id"], strategy, tuple(sort_by), wishes, search_again=search_again)
     if moves := to_current_spec and base is not None and has_older_specs(opened, base, where):
         chosen = _for_moves(opened, chosen)
     cutting = Cutting(where, target, buckets, counts, queries, set_default_sort_order)
     chosen = replace(chosen, layout=cutting.cut(opened, base, chosen.layout, memory_bytes, settings))
     writer = chosen.writer or opened.writer_options(level=compression_level)
-    files = FileChoice(where, target, max_depth, moves, queries, compression_level is not None)
+    files = FileChoice(where, target, max_depth, moves, queries, compression_level is not None, engine)
     said |= {"branch": branch, "engine": engine, "verify": verify}
     said |= {"target_file_bytes": target, "set_default_sort_order": set_default_sort_order}
     return _decided(said, chosen, writer, files.groups(opened, base, chosen, writer, settings))
@@ -94,6 +95,7 @@ def plan(
 def _decided(said: Mapping[str, Any], chosen: Chosen, writer: WriterOptions, decided: Groups) -> RewritePlan:
     """The plan with what was decided; ``said`` are its other values."""
     groups, skipped = decided
+    engine = registry.load(registry.ENGINES, said["engine"]).ENGINE
     return RewritePlan(
         **said,
         layout=chosen.layout or Layout("none"),
@@ -102,6 +104,7 @@ def _decided(said: Mapping[str, Any], chosen: Chosen, writer: WriterOptions, dec
         skipped=skipped,
         estimate=_estimate(groups, chosen.bytes_ratio, said["target_file_bytes"]),
         measured=chosen.measured,
+        not_applied=engine.not_applied(writer),
     )
 
 
@@ -123,7 +126,7 @@ def _heading(table: Table, base: int | None) -> dict[str, Any]:
     }
 
 
-def _committing(table: Table, partial_progress: bool, in_new_location: bool) -> dict[str, Any]:
+def _committing(table: Table, engine: str, partial_progress: bool, in_new_location: bool) -> dict[str, Any]:
     """By which committer, and whether in parts: partitions of a table without snapshots are always replaced one by one.
 
     :raises Refused: a copy is asked for of a table that has no folders of its own for it.
@@ -132,15 +135,15 @@ def _committing(table: Table, partial_progress: bool, in_new_location: bool) -> 
         raise Refused(
             f"{table.identifier} needs no copy: its files are replaced by a commit", hint="leave out --in-new-location"
         )
-    committer = COPYING if in_new_location else table.committer
+    committer = COPYING if in_new_location else committer_by(table, engine)
     return {"committer": committer, "partial_progress": partial_progress or not table.keeps_snapshots}
 
 
 def _require_sound(table: Table, engine: str, branch: str, where: str | None) -> None:
     """Refuse what cannot be rewritten or is no filter, before anything is measured and whatever is chosen."""
-    if table.read_only:
-        raise Refused(f"{table.identifier} is not rewritten: {table.read_only}", hint=read_only_hint(table))
     _require(registry.ENGINES, "engine", engine)
+    if reason := read_only_by(table, engine):
+        raise Refused(f"{table.identifier} is not rewritten: {reason}", hint=read_only_hint(table))
     check_branch(table, branch)
     if where is not None:
         table.files(where=where)

@@ -54,6 +54,7 @@ def sections(value: RewritePlan) -> Iterator[Section]:
             ("base snapshot", f"{value.base_snapshot_id or NOTHING} on {value.branch}"),
             ("engine", f"{value.engine}, committed by {value.committer}{parts}, proved by {_proof(value)}"),
             ("written with", written or NOTHING),
+            *(("not applied", choice) for choice in value.not_applied),
         ),
     )
     if value.groups:

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
     from lakeopt.model.result import Fingerprint
-    from lakeopt.model.scan import Scan, StageRequest
+    from lakeopt.model.scan import Scan, StageRequest, WriterOptions
 
 
 class DuckDBEngine:
     """The :class:`~lakeopt.engines.base.Engine` of local files."""
 
     name = "duckdb"
+    names_files = False
 
     def stage(self, request: StageRequest) -> pa.Table:
         """Read the group by field id, order it, write new files."""
@@ -37,6 +38,10 @@ class DuckDBEngine:
         from lakeopt.engines._discard import discard
 
         return discard(staged, resolve)
+
+    def not_applied(self, writer: WriterOptions) -> tuple[str, ...]:
+        """None: it writes what it is told."""
+        return ()
 
 
 ENGINE: Engine = DuckDBEngine()

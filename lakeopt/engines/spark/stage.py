@@ -1,0 +1,145 @@
+"""Write one file group anew: Spark reads, distributes and sorts, Iceberg's own writer encodes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakeopt.engines.spark.arrow_values import RangeNumbers
+from lakeopt.engines.spark.java_table import JavaTable, StagedRewrite, load
+from lakeopt.engines.spark.ordering import (
+    LEADING,
+    RANGE,
+    Term,
+    arrow_function,
+    distributed,
+    ordered_by,
+    quoted,
+    terms,
+)
+from lakeopt.engines.spark.session import reason, session
+from lakeopt.engines.spark.staged_files import remember
+from lakeopt.engines.spark.staged_list import staged_list
+from lakeopt.engines.spark.unfinished import delete_below, job_group
+from lakeopt.engines.spark.writer_settings import table_properties
+from lakeopt.errors import Refused, WorkFailed
+from lakeopt.keys.row_ranges import RowRanges, divided_ranges, even_ranges
+from lakeopt.model.scan import StageRequest, TableSource, staged_schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+#: Rows whose keys are looked at to divide all rows evenly.
+SAMPLE_ROWS = 1_000_000
+#: Tasks, not sizes, divide rows into files; the writer cuts a file only where it comes to so many times the target
+#: (and a row group: what is not written yet it counts uncompressed).
+_LARGEST = 2
+
+
+def stage(request: StageRequest) -> pa.Table:
+    """Stage one group; see :meth:`lakeopt.engines.base.Engine.stage`."""
+    source = _source(request)
+    order = terms(request)
+    paths = request.scan.files["file_path"].to_pylist()
+    if not paths:
+        return staged_schema().empty_table()
+    spark = session(source.conf, threads=request.threads, memory_bytes=request.memory_bytes)
+    table = load(spark, source)
+    tasks = table.tasks(paths)
+    with _removed_on_failure(request, source), job_group(spark, f"lakeopt: {'.'.join(source.name)}"):
+        with table.staged(tasks, table_properties(request.writer, source.folder)) as rewrite:
+            _write(request, source, table, rewrite, order)
+            new_files = rewrite.new_files()
+        staged = staged_list(new_files, request)
+        request.progress(pc.sum(staged["record_count"]).as_py() or 0)
+        remember(table, new_files, tasks)
+    return staged
+
+
+def _source(request: StageRequest) -> TableSource:
+    if request.source is None:
+        raise Refused(
+            "Spark rewrites tables of a catalog only, and these files are of none", hint="use --engine duckdb"
+        )
+    if request.partition is not None:
+        raise Refused(
+            "rows are not moved to another partition spec by Spark yet", hint="--to-current-spec is for --engine duckdb"
+        )
+    return request.source
+
+
+@contextlib.contextmanager
+def _removed_on_failure(request: StageRequest, source: TableSource) -> Iterator[None]:
+    """Remove what tasks have written where the whole of it fails, and say what did."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except BaseException as error:
+        delete_below(source.folder, request.scan.resolve)
+        if isinstance(error, Py4JError | PySparkException):
+            raise WorkFailed(
+                f"Spark did not write the group: {reason(error)}",
+                hint="the table is as it was; see Spark's log, and its memory (spark.executor.memory)",
+            ) from error
+        raise
+
+
+def _write(
+    request: StageRequest, source: TableSource, table: JavaTable, rewrite: StagedRewrite, order: list[Term]
+) -> None:
+    stored = pc.sum(request.scan.files["file_size_in_bytes"]).as_py()
+    count = max(1, math.ceil(stored / request.target_file_bytes))
+    reader = rewrite.spark.read.format("iceberg").option("scan-task-set-id", rewrite.name)
+    if not order:
+        reader = reader.option("split-size", str(math.ceil(stored / count * 1.01))).option("file-open-cost", "0")
+    frame = reader.load(rewrite.name)
+    if order:
+        frame = _sorted(frame, request, order, count, rewrite)
+    writer = frame.write.format("iceberg").option("rewritten-file-scan-task-set-id", rewrite.name)
+    options = {
+        "target-file-size-bytes": str(_LARGEST * request.target_file_bytes + request.writer.row_group_bytes),
+        "use-table-distribution-and-ordering": "false",
+        "output-spec-id": str(source.spec_id),
+    }
+    writer.options(**options).mode("append").save(rewrite.name)
+
+
+def _sorted(
+    frame: DataFrame, request: StageRequest, order: list[Term], count: int, rewrite: StagedRewrite
+) -> DataFrame:
+    """The rows in order, in as many tasks as there are to be files."""
+    written = frame.columns
+    framed = ordered_by(frame, request, rewrite.spark)
+    divides = request.leading is not None and request.leading.divides_files and request.block_rows is None
+    if count == 1 and not divides:
+        framed = framed.coalesce(1) if request.scan.files.num_rows == 1 else framed.repartition(1)
+    else:
+        ranges = _ranges(framed, request, order, count, divides=divides)
+        names = [quoted(term.name) for term in order]
+        framed = framed.withColumn(RANGE, arrow_function(RangeNumbers(ranges), "int")(*names))
+        framed = distributed(framed, len(ranges.cuts[0]) + 1)
+    sorts = [column for term in order for column in term.sorts()]
+    return framed.sortWithinPartitions(*sorts).select(*(quoted(name) for name in written))
+
+
+def _ranges(frame: DataFrame, request: StageRequest, order: list[Term], count: int, *, divides: bool) -> RowRanges:
+    """Where rows are cut, by the keys of all rows or, where these are many, of a part of them."""
+    rows = pc.sum(request.scan.files["record_count"]).as_py()
+    keys = frame.select(*(quoted(term.name) for term in order))
+    if rows > SAMPLE_ROWS:
+        keys = keys.sample(SAMPLE_ROWS / rows, seed=0)
+    held: Any = keys.toArrow()
+    columns = [column.combine_chunks() for column in held.columns]
+    directions = [term.direction for term in order]
+    if not divides:
+        return even_ranges(columns, directions, count)
+    assert order[0].name == LEADING
+    assert request.leading is not None
+    return divided_ranges(columns, directions, request.leading.count, 1 / count)
