@@ -54,13 +54,17 @@ def expire_snapshots(
     retain_last: Annotated[
         int | None, Option(min=1, metavar="N", help="Snapshots that a branch keeps  [default: the table's]")
     ] = None,
+    partition: Annotated[
+        str | None, Option(metavar="EXPR", help="Mark dead files of these partitions only, e.g. day = '2026-01-01'.")
+    ] = None,
     act: Acting,
     out: PlanOutput,
 ) -> int:
     """Expire snapshots by Iceberg's retention rules.
 
     Tags, branches and what they keep stay; so do snapshots in which a streaming sink keeps its offsets, and those
-    that a running plan is based on. No file is deleted: what nothing reaches any more is marked for a later sweep.
+    that a running plan is based on. No file is deleted: what nothing reaches any more is marked for a later sweep,
+    with --partition only data and delete files of these partitions, and the rest by the next expiry without it.
 
     \b
     Example: lakeopt expire-snapshots nyc.flights --older-than 5d --dry-run
@@ -69,7 +73,9 @@ def expire_snapshots(
 
     diagnostics.require_consent(given=act.yes or act.dry_run)
     with diagnostics.waiting("reading metadata", quiet=out.quiet):
-        plan = plan_expiry(table, older_than=older_than, retain_last=retain_last, measure=not act.yes)
+        plan = plan_expiry(
+            table, older_than=older_than, retain_last=retain_last, partition=partition, measure=not act.yes
+        )
     return decided(plan, apply_expiry, act, out)
 
 

@@ -67,7 +67,8 @@ class ExpiryPlan(Document):
 
     ``older_than`` is the limit for snapshots without one of their own (ISO 8601 in UTC), ``retain_last`` the number
     that a branch keeps where it has none of its own. ``files_to_mark`` and ``bytes_to_free`` are what nothing reaches
-    afterwards; null where that was not measured.
+    afterwards; null where that was not measured. With ``partition`` (a filter) only dead files of these partitions are
+    marked, and the rest by the next expiry without one.
     """
 
     kind: ClassVar[str] = "expiry_plan"
@@ -83,11 +84,15 @@ class ExpiryPlan(Document):
     removed_refs: tuple[RemovedRef, ...]
     files_to_mark: int | None
     bytes_to_free: int | None
+    partition: str | None = None
 
 
 @dataclass(frozen=True)
 class ExpiryResult(Document):
-    """What an expiry did. It deletes no file: ``bytes_freed_now`` is 0 until a sweep frees what was marked."""
+    """What an expiry did. It deletes no file: ``bytes_freed_now`` is 0 until a sweep frees what was marked.
+
+    With ``partition`` only dead files of these partitions were marked.
+    """
 
     kind: ClassVar[str] = "expiry_result"
     plan_id: str
@@ -100,6 +105,7 @@ class ExpiryResult(Document):
     marked_bytes: int
     retained: tuple[RetainedSnapshot, ...]
     elapsed_seconds: float
+    partition: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from lakeopt.units import parse_moment
 from lakeopt.workflows import journal
 from lakeopt.workflows.expiry_marks import finish_marks, mark_dead
 from lakeopt.workflows.in_use import open_runs
+from lakeopt.workflows.marks import mark_deferred
 
 if TYPE_CHECKING:
     from lakeopt.tables.iceberg.commits.expiry_commit import Expiry
@@ -34,15 +35,19 @@ def expire_snapshots(
     *,
     older_than: str | None = None,
     retain_last: int | None = None,
+    partition: str | None = None,
     settings: Settings | None = None,
 ) -> ExpiryResult:
     """Expire a table's snapshots by Iceberg's retention rules, and mark what nothing reaches any more.
 
     ``older_than`` is an age (``5d``) or an ISO time with its zone, ``retain_last`` the number of snapshots that each
-    branch keeps; both stand back where a branch has values of its own. Errors as of :func:`apply_expiry`.
+    branch keeps; both stand back where a branch has values of its own. ``partition`` is a filter over identity
+    partition columns: only dead files of these partitions are marked now. Errors as of :func:`apply_expiry`.
     """
     settings = settings or load_settings()
-    plan = plan_expiry(table, older_than=older_than, retain_last=retain_last, settings=settings, measure=False)
+    plan = plan_expiry(
+        table, older_than=older_than, retain_last=retain_last, partition=partition, settings=settings, measure=False
+    )
     return apply_expiry(plan, table=table if not isinstance(table, str) else None, settings=settings)
 
 
@@ -51,26 +56,30 @@ def plan_expiry(
     *,
     older_than: str | None = None,
     retain_last: int | None = None,
+    partition: str | None = None,
     settings: Settings | None = None,
     measure: bool = True,
 ) -> ExpiryPlan:
     """Decide which snapshots expire and why; with ``measure``, what the sweep after it would free.
 
     :raises Refused: the table keeps everything (``gc.enabled=false``), or cannot be written.
-    :raises UsageError: ``older_than`` is no moment, or has no zone.
+    :raises UsageError: ``older_than`` is no moment, or has no zone, or ``partition`` is more than partition values.
     :raises DataFileError: a manifest list or manifest is missing or damaged.
     """
+    from lakeopt.tables.iceberg.deletion.partition_files import require_partition_filter
     from lakeopt.tables.iceberg.deletion.retention_facts import operations, require_collectable
     from lakeopt.tables.open import open_table
 
     settings = settings or load_settings()
     opened = open_table(table, settings) if isinstance(table, str) else table.refresh()
     require_collectable(opened)
+    if partition is not None:
+        require_partition_filter(opened, partition)
     now_ms = int(time.time() * 1000)
     cutoff = None if older_than is None else parse_moment(older_than, now_ms)
     limit = limits(opened.properties, now_ms, older_than_ms=cutoff, retain_last=retain_last)
     decision = _decide(opened, limit, settings)
-    files, size = _measured(opened, decision) if measure else (None, None)
+    files, size = _measured(opened, decision, partition) if measure else (None, None)
     head, done = opened.snapshot_id(), operations(opened)
     return ExpiryPlan(
         plan_id=journal.new_plan_id(),
@@ -85,6 +94,7 @@ def plan_expiry(
         removed_refs=_removed(opened, decision.removed_refs),
         files_to_mark=files,
         bytes_to_free=size,
+        partition=partition,
     )
 
 
@@ -113,6 +123,8 @@ def apply_expiry(plan: ExpiryPlan, *, table: Table | None = None, settings: Sett
     _require_same(opened, plan)
     finish_marks(opened, settings)
     run = _Run(plan, settings)
+    if plan.partition is None:
+        run.marked = mark_deferred(opened, settings)
     if not (plan.expired or plan.removed_refs):
         return run.result(time.perf_counter() - started)
     log = journal.start(opened, plan, "expire-snapshots", settings)
@@ -129,7 +141,10 @@ def apply_expiry(plan: ExpiryPlan, *, table: Table | None = None, settings: Sett
             run.expired = tuple(str(one) for one in expired.expiry.snapshot_ids)
             run.removed_refs = expired.expiry.ref_names
             gone = expired.expiry.snapshot_ids
-            run.marked = mark_dead(expired.before, expired.after, gone, plan.plan_id, settings, surveyed)
+            more = mark_dead(
+                expired.before, expired.after, gone, plan.plan_id, settings, surveyed, partition=plan.partition
+            )
+            run.marked = (run.marked[0] + more[0], run.marked[1] + more[1])
         result = run.result(time.perf_counter() - started)
         log.write("committed", **journal.result_event(result))
     except BaseException as error:
@@ -192,6 +207,7 @@ class _Run:
             marked_bytes=self.marked[1],
             retained=tuple(RetainedSnapshot(str(one), why) for one, why in (self.retained or retained).items()),
             elapsed_seconds=elapsed,
+            partition=plan.partition,
         )
 
 
@@ -222,14 +238,19 @@ def _require_same(table: Table, plan: ExpiryPlan) -> None:
         raise StalePlan(f"{plan.table} was made anew since the plan", hint="make a new plan")
 
 
-def _measured(table: Table, decision: Decision) -> tuple[int, int]:
+def _measured(table: Table, decision: Decision, partition: str | None) -> tuple[int, int]:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     from lakeopt.tables.iceberg.deletion.dead_files import dead_files
+    from lakeopt.tables.iceberg.deletion.partition_files import partition_files
 
     if not decision.expired:
         return 0, 0
     dead = dead_files(table, decision.expired)
+    if partition is not None:
+        own = partition_files(table, decision.expired, partition)
+        dead = dead.filter(pc.is_in(dead["file_path"], pa.array(sorted(own), pa.string())))
     return dead.num_rows, pc.sum(dead["bytes"]).as_py() or 0
 
 

@@ -14,6 +14,8 @@ from lakeopt.workflows.leases import GRACE, age_of
 from lakeopt.workflows.marks import MarkedFile, mark
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lakeopt.tables.iceberg.deletion.dead_files import Survey
 
 #: Events after which a run does nothing more, though files of it are still to be marked.
@@ -27,8 +29,12 @@ def mark_dead(
     plan_id: str,
     settings: Settings,
     surveyed: Survey | None = None,
+    partition: str | None = None,
 ) -> tuple[int, int]:
     """Mark what these snapshots of ``before`` named and ``after`` does not reach; how many files and bytes.
+
+    With ``partition`` (a filter) only data and delete files of these partitions are; the rest is remembered, and
+    marked by the next expiry without one.
 
     ``after`` must be read after the commit that removed them: what writers add meanwhile is seen in it. What was
     ``surveyed`` before that commit is not read again.
@@ -39,13 +45,24 @@ def mark_dead(
 
     from lakeopt.tables.iceberg.deletion.dead_files import dead_files
 
+    snapshot_ids = list(snapshot_ids)
     dead = dead_files(before, snapshot_ids, after, surveyed)
-    rows = (row for batch in dead.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
+    if partition is not None:
+        import pyarrow as pa
+
+        from lakeopt.tables.iceberg.deletion.partition_files import partition_files
+
+        paths = pa.array(sorted(partition_files(before, snapshot_ids, partition)), pa.string())
+        own = pc.is_in(dead["file_path"], paths)
+        mark(after, settings, plan_id, _marks(dead.filter(pc.invert(own)), plan_id), deferred=True)
+        dead = dead.filter(own)
+    return mark(after, settings, plan_id, _marks(dead, plan_id)), pc.sum(dead["bytes"]).as_py() or 0
+
+
+def _marks(dead: pa.Table, plan_id: str) -> Iterator[MarkedFile]:
     reason = f"named by expired snapshots alone (plan {plan_id})"
-    count = mark(
-        after, settings, plan_id, (MarkedFile(row["file_path"], row["kind"], row["bytes"], reason) for row in rows)
-    )
-    return count, pc.sum(dead["bytes"]).as_py() or 0
+    for batch in dead.to_batches(max_chunksize=10_000):
+        yield from (MarkedFile(row["file_path"], row["kind"], row["bytes"], reason) for row in batch.to_pylist())
 
 
 def finish_marks(table: Table, settings: Settings) -> None:
@@ -67,7 +84,8 @@ def _finish(table: Table, settings: Settings, run: JournalledRun) -> None:
     try:
         for before, snapshot_ids in _attempts(table, run):
             gone += len(snapshot_ids)
-            more = mark_dead(before, table, snapshot_ids, run.plan_id, settings)
+            partition = (run.started.get("plan") or {}).get("partition")
+            more = mark_dead(before, table, snapshot_ids, run.plan_id, settings, partition=partition)
             count, size = count + more[0], size + more[1]
     except (DataFileError, WorkFailed) as error:
         run.writer(table).write("failed", error=f"what it let go cannot be marked: {error}", settled_later=True)

@@ -20,6 +20,8 @@ from lakeopt.workflows.state import delete_object, object_names, read_object, st
 
 #: Files in one object.
 CHUNK = 10_000
+#: Folders of files that a sweep looks at, and of those that nothing reaches and that are to be marked later.
+_MARKS, _DEFERRED = "marks", "deferred"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,14 @@ class MarkObject:
     files: tuple[MarkedFile, ...]
 
 
-def mark(table: Table, settings: Settings, plan_id: str, files: Iterable[MarkedFile]) -> int:
+def mark(table: Table, settings: Settings, plan_id: str, files: Iterable[MarkedFile], *, deferred: bool = False) -> int:
     """Put files on the mark list, now; how many. Marking a file again does no harm.
+
+    With ``deferred`` they are only remembered: no sweep sees them before :func:`mark_deferred`.
 
     :raises Unreachable: the state directory cannot be written.
     """
-    folder = f"{_folder(table, settings)}/{plan_id}"
+    folder = f"{_folder(table, settings, _DEFERRED if deferred else _MARKS)}/{plan_id}"
     count, number, token = 0, 0, new_token()
     head = {"plan_id": plan_id, "table_uuid": table.uuid, "location": table.location, "marked_at": now()}
     rest = iter(files)
@@ -75,13 +79,29 @@ def marked(table: Table, settings: Settings) -> Iterator[MarkObject]:
             yield _parsed(f"{folder}/{name}", value)
 
 
+def mark_deferred(table: Table, settings: Settings) -> tuple[int, int]:
+    """Put on the mark list, now, what was only remembered; how many files, and their bytes.
+
+    :raises Unreachable: the state directory cannot be read or written.
+    """
+    folder, count, size = _folder(table, settings, _DEFERRED), 0, 0
+    for name in object_names(table, folder):
+        if (value := read_object(table, f"{folder}/{name}")) is None:
+            continue
+        held = _parsed(f"{folder}/{name}", value)
+        count += mark(table, settings, held.plan_id, held.files)
+        size += sum(file.bytes or 0 for file in held.files)
+        delete_object(table, held.name)
+    return count, size
+
+
 def unmark(table: Table, name: str) -> None:
     """Remove an object of the mark list; one that is gone already is no error."""
     delete_object(table, name)
 
 
-def _folder(table: Table, settings: Settings) -> str:
-    return f"{state_location(table, settings)}/marks/{table.uuid}"
+def _folder(table: Table, settings: Settings, kind: str = _MARKS) -> str:
+    return f"{state_location(table, settings)}/{kind}/{table.uuid}"
 
 
 def _parsed(name: str, value: dict[str, Any]) -> MarkObject:

@@ -14,7 +14,7 @@ from lake import Lake
 pytestmark = pytest.mark.fault
 
 ROUNDS = 40 if os.environ.get("LAKEOPT_SOAK") else 4
-DAYS, ROWS = 6, 400
+DAYS, ROWS = 4, 300
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ def sections(value: ExpiryPlan) -> Iterator[Section]:
             ("retained", counted(len(value.retained), "snapshot")),
             ("files to mark", count(value.files_to_mark) if measured else NOTHING),
             ("bytes to free", size(value.bytes_to_free) if measured else NOTHING),
+            *((("only files of", value.partition),) if value.partition else ()),
             ("base snapshot", value.base_snapshot_id or NOTHING),
             ("plan", value.plan_id),
         ),

@@ -21,6 +21,7 @@ def sections(value: ExpiryResult) -> Iterator[Section]:
         (
             ("refs removed", ", ".join(value.removed_refs) or NOTHING),
             ("files marked", count(value.marked_files_count)),
+            *((("only files of", value.partition),) if value.partition else ()),
             ("bytes marked", f"{size(value.marked_bytes)}, to be freed by lakeopt sweep"),
             ("bytes freed now", size(value.bytes_freed_now)),
             ("retained", counted(len(value.retained), "snapshot")),

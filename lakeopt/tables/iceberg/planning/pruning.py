@@ -58,6 +58,11 @@ def parse_filter(text: str, schema: Schema) -> BooleanExpression:
     return expression
 
 
+def filter_columns(text: str, schema: Schema) -> set[str]:
+    """Columns that a filter names; errors as of :func:`parse_filter`."""
+    return visit(parse_filter(text, schema), _ColumnNames())
+
+
 def _place(text: str, at: int) -> str:
     return f"{text[at:].split()[0]!r}" if text[at:].strip() else "its end"
 
