@@ -36,14 +36,14 @@ def digest(layout: Layout) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def name_suffix(layout: Layout, *, always: bool = False, file_format: str = "parquet") -> str:
+def name_suffix(layout: Layout, *, always: bool = False) -> str:
     """How the name of a file in this layout ends. ``always`` is for tables without sort orders.
 
-    >>> name_suffix(Layout("sort")), name_suffix(Layout("sort"), file_format="ORC")
-    ('.parquet', '.orc')
+    >>> name_suffix(Layout("sort"))
+    '.parquet'
     """
     named = f"-layout-{digest(layout)}" if always or is_in_names(layout) else ""
-    return f"{named}.{file_format.lower()}"
+    return f"{named}.parquet"
 
 
 def is_in_names(layout: Layout) -> bool:

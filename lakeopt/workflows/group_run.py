@@ -183,7 +183,8 @@ class GroupRun:
         return self.table.new_data_location(group, self._name(group, number))
 
     def _name(self, group: FileGroup, number: int) -> str:
-        return f"{self._prefix(group)}{number:05d}{name_suffix(self.plan.layout)}"
+        suffix = name_suffix(self.plan.layout, always=not self.table.keeps_snapshots)
+        return f"{self._prefix(group)}{number:05d}{suffix}"
 
     def _repartition(self, group: FileGroup) -> Repartition | None:
         """How the rows of a group are divided anew, or None where they stay in their partition."""

@@ -20,7 +20,8 @@ def codec(table: TableState) -> Iterator[Finding]:
     if weak:
         wanted = table.writer.codec not in WEAK
         names = " and ".join(weak)
-        advice = "" if wanted else "; the table asks for it: set write.parquet.compression-codec to zstd"
+        asked = "the table asks for it: set write.parquet.compression-codec to zstd"
+        advice = "" if wanted else f"; {asked if table.keeps_snapshots else 'a rewrite of a Hive table keeps it'}"
         yield Finding(
             "weak-codec",
             "warning" if "uncompressed" in weak else "info",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from lakeopt.errors import DataFileError, LakeoptError, UnknownName
+from lakeopt.errors import DataFileError, LakeoptError, Refused, UnknownName
 from lakeopt.orc import footers as orc_footers
 from lakeopt.parquet.footers import read_footer, sample_positions
 from lakeopt.tables.hive.hive_types import hive_type
@@ -46,6 +47,7 @@ class DirectorySource:
         """The table as its folders and a sample of its footers show it. Its columns are read once.
 
         :raises UnknownName: there is no such folder, or no file in it.
+        :raises Refused: its files are of no known format.
         :raises Unreachable: the storage does not answer.
         """
         if self._described is None:
@@ -63,6 +65,12 @@ class DirectorySource:
         values = [[pairs[i][1] for pairs, _, _ in folders if len(pairs) == depth] for i in range(depth)]
         files = [file for _, _, found in folders for file in found]
         held, columns = self._columns(filesystem, files)
+        if held == "unknown":
+            shown = f"{self.location}{files[0].path[len(root.rstrip('/')) :]}" if files else "it has no files"
+            raise Refused(
+                f"{self.location} is no table: its files are none of Parquet, ORC, Avro or text: {shown}",
+                hint="name the folder that holds key=value folders, or data files alone",
+            )
         own = {key.lower() for key in keys}
         columns = tuple(column for column in columns if column[0].lower() not in own)
         typed = tuple((key, _common_type(found)) for key, found in zip(keys, values, strict=True))
@@ -114,18 +122,22 @@ class DirectorySource:
     def _columns(
         self, filesystem: fs.FileSystem, files: Sequence[fs.FileInfo]
     ) -> tuple[FileFormat, tuple[Column, ...]]:
-        """Format, and the columns of a sample: those of the newest file first, then what others have more."""
+        """Format of most, and the columns of a sample: those of the newest file first, then what others have more."""
         full = sorted((one for one in files if one.size), key=lambda one: (one.mtime_ns or 0, one.path), reverse=True)
         if not full:
             return "unknown", ()
-        held = _format(filesystem, full[0])
+        sampled = [full[at] for at in sample_positions(len(full), _SAMPLE)]
+        formats = [_format(filesystem, one) for one in sampled]
+        held = Counter(formats).most_common(1)[0][0]  # of as many the one that was met first, in the newest file
         if held not in ("parquet", "orc"):
             return held, ()
         found: dict[str, Column] = {}
         problem: LakeoptError | None = None
-        for at in sample_positions(len(full), _SAMPLE):
+        for one, own in zip(sampled, formats, strict=True):
+            if own != held:
+                continue
             try:
-                schema = _schema(held, full[at].path, lambda path: (filesystem, path))
+                schema = _schema(held, one.path, lambda path: (filesystem, path))
             except DataFileError as error:
                 problem = error
                 continue

@@ -39,6 +39,8 @@ def new_location(table: HiveTable, group: FileGroup, name: str) -> str:
     run = _RUN.match(name)
     if group.switch is None or run is None:
         raise UsageError(f"{name} is no file of a Hive partition", hint="make a new plan")
+    if table.description.storage.file_format == "orc":
+        name = name.removesuffix(".parquet") + ".orc"
     folders = _folders(table, group.switch.values, group.switch.location)
     return f"{table.base_location}/{HIDDEN}/{run[1]}/{folders}/{name}"
 

@@ -15,7 +15,7 @@ from lakeopt.errors import Refused, StalePlan, UnknownName, UsageError
 from lakeopt.model.layout_record import recorded
 from lakeopt.model.plan import FileGroup, Goal, SkippedGroup, SortField
 from lakeopt.model.scan import FileForm, Repartition, Scan, WriterOptions
-from lakeopt.tables.hive import admission, codecs, meaning, new_locations, views
+from lakeopt.tables.hive import admission, codecs, layout_memory, meaning, new_locations, views
 from lakeopt.tables.hive.contents import Contents, read_contents
 from lakeopt.tables.hive.file_lists import FileLists
 from lakeopt.tables.hive.hive_types import iceberg_schema
@@ -113,8 +113,8 @@ class HiveTable:
 
     @cached_property
     def properties(self) -> Mapping[str, str]:
-        """Table parameters."""
-        return dict(self.description.parameters)
+        """Table parameters, and the layout that lakeopt remembers."""
+        return {**self.description.parameters, **layout_memory.load(self)}
 
     @property
     def read_only(self) -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, UsageError
 from lakeopt.model.plan import FileGroup, PartitionSwitch, RewritePlan
 from lakeopt.tables.base import Committed, Leaving, Table
+from lakeopt.tables.hive import layout_memory
 from lakeopt.tables.hive.listing import description_digest, is_staging, list_folder
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.hive.source import Partition
@@ -92,7 +93,9 @@ class HiveSwitch:
         planned = _switch_of(next(group for group in plan.groups if group.group_id == group_id))
         folder, number = _folder(files), secrets.randbits(62) + 1
         on_snapshot_id(number)
-        return _Switching(hive, plan.plan_id, planned, folder, number, mover(hive)).run(files, before_attempt)
+        done = _Switching(hive, plan.plan_id, planned, folder, number, mover(hive)).run(files, before_attempt)
+        layout_memory.remember(hive, plan, staged)
+        return done
 
     def find(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup] = ()) -> bool:
         """Whether the switch of that id is among those that led to where one of these groups' partitions lies now."""
