@@ -18,12 +18,16 @@ from lakeopt.tables.hive.source import Partition
 if TYPE_CHECKING:
     from pyarrow import fs
 
+#: Folder below a table's root in which lakeopt makes the new folders: readers that list do not see it.
+OWN_FOLDER = ".lakeopt"
 #: Folders in which Hive, Hadoop's committers and Spark prepare what they are about to publish.
 STAGING = (".hive-staging", "_temporary", ".spark-staging")
 
 
 def list_folder(filesystem: fs.FileSystem, path: str, *, recursive: bool = True) -> list[fs.FileInfo]:
     """Everything below a folder, hidden entries too; nothing where it is not there.
+
+    What lakeopt makes beside the files of a table without partitions, in ``.lakeopt``, is no part of its folder.
 
     :raises Unreachable: the storage does not answer.
     """
@@ -37,7 +41,8 @@ def list_folder(filesystem: fs.FileSystem, path: str, *, recursive: bool = True)
         return []
     except OSError as error:
         raise unreachable(path, error) or Unreachable(f"folder cannot be listed: {path}: {error}") from error
-    return found
+    own = f"{path.rstrip('/')}/{OWN_FOLDER}"
+    return [one for one in found if not f"{one.path}/".startswith(f"{own}/")]
 
 
 def listing_digest(infos: Iterable[fs.FileInfo], path: str) -> str:

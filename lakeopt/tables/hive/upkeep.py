@@ -13,11 +13,10 @@ from lakeopt.errors import CommitConflict, LakeoptError, Refused, StalePlan
 from lakeopt.model.plan import FileGroup
 from lakeopt.model.serde import from_data
 from lakeopt.tables.base import Holding, Leaving, Table, Undone
-from lakeopt.tables.hive.listing import list_folder
+from lakeopt.tables.hive.listing import OWN_FOLDER, list_folder
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.hive.source import Partition, Storage
 from lakeopt.tables.hive.switch.folders import (
-    HIDDEN_FOLDER,
     KINDS,
     is_data,
     late,
@@ -277,7 +276,7 @@ def _tidy(table: Table, folder: str) -> None:
             import os
 
             os.rmdir(path)
-            if not lies_hidden(path) or path.rpartition("/")[2] == HIDDEN_FOLDER:
+            if not lies_hidden(path) or path.rpartition("/")[2] == OWN_FOLDER:
                 return
             path = path.rpartition("/")[0]
     except (OSError, LakeoptError):  # not empty, or not ours: it does no harm

@@ -10,8 +10,8 @@ from pyarrow import fs
 
 from lakeopt.errors import CommitConflict, Refused
 from lakeopt.tables.base import Table
+from lakeopt.tables.hive.listing import OWN_FOLDER
 from lakeopt.tables.hive.switch.exchange import exchange, why_no_exchange
-from lakeopt.tables.hive.switch.folders import HIDDEN_FOLDER
 from lakeopt.tables.hive.switch.metastore_switch import Change
 from lakeopt.tables.shield import shielded
 
@@ -31,7 +31,7 @@ class DirectorySwitch:
         if not self.partitioned:
             return "it has no partitions, and a folder cannot be exchanged with one inside it"
         try:
-            return why_no_exchange(str(Path(root, HIDDEN_FOLDER)))
+            return why_no_exchange(str(Path(root, OWN_FOLDER)))
         except OSError as error:
             return f"nothing can be written below {self.table.location}: {error.strerror}"
 

@@ -9,11 +9,16 @@ from functools import cached_property
 from pyarrow import fs
 
 from lakeopt.tables.base import Leaving, Table
-from lakeopt.tables.hive.listing import is_hidden, list_folder, listing_digest, relative_name, staging_folders
+from lakeopt.tables.hive.listing import (
+    OWN_FOLDER,
+    is_hidden,
+    list_folder,
+    listing_digest,
+    relative_name,
+    staging_folders,
+)
 from lakeopt.tables.hive.switch.record import NAME, Files, Switch
 
-#: Folder below a table's root in which lakeopt makes the new folders: readers that list do not see it.
-HIDDEN_FOLDER = ".lakeopt"
 #: Kinds that files of a folder that was left are marked as: data, and hidden ones beside them.
 KINDS = ("replaced", "beside-replaced")
 
@@ -113,7 +118,7 @@ def lies_hidden(location: str) -> bool:
     >>> lies_hidden("/wh/t/.lakeopt/p-t-00000/day=1"), lies_hidden("/wh/t/day=1")
     (True, False)
     """
-    return HIDDEN_FOLDER in location.split("/")
+    return OWN_FOLDER in location.split("/")
 
 
 def record_files(switch: Switch) -> Files:
