@@ -10,6 +10,7 @@ from faults.kills import Kills
 from hive_lake import Folder, HiveDatabase, HiveParquet, rows, visible
 
 from lakeopt.config import load_settings
+from lakeopt.tables.hive import layout_memory
 from lakeopt.tables.hive.switch.record import NAME
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.marks import marked
@@ -24,13 +25,14 @@ def unexplained(table: Folder) -> list[Path]:
     marks = {file.path.removeprefix("file:") for some in marked(opened, load_settings()) for file in some.files}
     known = {path for day in table.days() for path in visible(table.place(day))}
     known |= {table.place(day) / NAME for day in table.days()}
+    own = table.root / ".lakeopt"
+    known |= {
+        own / layout_memory.NAME,
+        own / f"{layout_memory.NAME}.part",
+    }  # the latter is written over by the next run
     found = [path for path in table.root.rglob("*") if path.is_file() and path not in known and str(path) not in marks]
-    trials = [
-        path
-        for path in (table.root / ".lakeopt").rglob("*")
-        if not any(part.startswith(".exchange-") for part in path.parts)
-    ]
-    return found + [path for path in trials if path.is_dir() and not any(path.iterdir())]
+    folders = [path for path in own.rglob("*") if path.is_dir() and ".exchange-" not in str(path)]
+    return found + [path for path in folders if not any(path.iterdir())]
 
 
 @pytest.mark.fault

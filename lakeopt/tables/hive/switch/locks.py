@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: How long a lock is waited for, and the longest wait between two looks (seconds).
 PATIENCE = 30.0
 _LONGEST = 2.0
+#: Waits before each try to give a lock back (seconds): a metastore may be restarting.
+RETURNS = (0.0, 0.5, 2.0, 5.0)
 _ACQUIRED, _WAITING = 1, 2
 _PARTITION, _TABLE, _EXCLUSIVE = 3, 2, 3
 
@@ -117,7 +119,7 @@ def _unlock(source: MetastoreSource, number: int) -> None:
     from hive_metastore.ttypes import NoSuchLockException, UnlockRequest
 
     error: Any = None
-    for pause in (0.0, 0.5, 2.0):
+    for pause in RETURNS:
         time.sleep(pause)
         with suppress(NoSuchLockException):
             try:
