@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,6 +44,32 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class Shuffle:
+    """What an engine of many tasks moved between them, by its own counts: bytes of all groups together.
+
+    A ``skew`` is the largest to the median over the tasks that sort and write, of the group where it is worst; 1 is
+    even, null is not known. ``spilled_bytes`` went to disk for want of memory.
+    """
+
+    tasks: int
+    read_bytes: int
+    written_bytes: int
+    spilled_bytes: int
+    rows_skew: float | None = None
+    bytes_skew: float | None = None
+    seconds_skew: float | None = None
+
+    @classmethod
+    def together(cls, groups: Sequence[Shuffle]) -> Shuffle | None:
+        """Of all groups; None where nothing was moved."""
+        if not groups:
+            return None
+        sums = (sum(getattr(group, name) for group in groups) for name in cls.__slots__[:4])
+        skews = ([getattr(group, name) or 0.0 for group in groups] for name in cls.__slots__[4:])
+        return cls(*sums, *(max(some) or None for some in skews))
+
+
+@dataclass(frozen=True, slots=True)
 class FailedGroup:
     """A group that was tried and did not succeed; its files are as they were."""
 
@@ -56,7 +82,8 @@ class FailedGroup:
 class RewriteResult(Document):
     """What a rewrite did. ``seconds`` names where the time went: plan, stage, prove, commit.
 
-    ``not_worth_it`` has the figures of all groups that were left alone since they would cost more than they gain.
+    ``not_worth_it`` has the figures of all groups that were left alone since they would cost more than they gain,
+    ``shuffle`` what an engine of many tasks moved between them.
     """
 
     kind: ClassVar[str] = "rewrite_result"
@@ -80,6 +107,7 @@ class RewriteResult(Document):
     seconds: Mapping[str, float]
     peak_rss_bytes: int
     not_worth_it: Worth | None = None
+    shuffle: Shuffle | None = None
 
 
 @dataclass(frozen=True, slots=True)

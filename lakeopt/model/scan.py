@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lakeopt.errors import UnknownName, UsageError
+from lakeopt.model.result import Shuffle
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -256,7 +257,8 @@ class StageRequest:
     ``locate(n)`` gives the location of the n-th output file. ``memory_bytes`` bounds the whole process.
     With ``partition`` rows are divided first and ordered by ``sort`` within each partition.
     ``footer_metadata`` goes into each file's key-value metadata. ``progress(rows)`` is told of rows written.
-    ``source`` is for an engine that reads and writes the table through a catalog of its own.
+    ``source`` is for an engine that reads and writes the table through a catalog of its own, ``observe`` is told what
+    one of many tasks moved between them.
     """
 
     scan: Scan
@@ -273,3 +275,4 @@ class StageRequest:
     leading: LeadingKey | None = None
     block_rows: int | None = None
     source: TableSource | None = None
+    observe: Callable[[Shuffle], None] = lambda shuffle: None

@@ -18,7 +18,7 @@ from lakeopt.keys.curves import CURVES
 from lakeopt.keys.layout_key import layout_key
 from lakeopt.model.layout_record import name_suffix, without_cuts
 from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup, Worth
-from lakeopt.model.result import FailedGroup, RewriteResult, Verification
+from lakeopt.model.result import FailedGroup, RewriteResult, Shuffle, Verification
 from lakeopt.model.scan import Repartition, Scan, StageRequest, TableSource, WriterOptions
 from lakeopt.tables.base import Committed, Table
 from lakeopt.tables.sources import table_source
@@ -64,6 +64,7 @@ class GroupRun:
     skipped: list[SkippedGroup] = field(default_factory=list)
     failed: list[FailedGroup] = field(default_factory=list)
     commits: list[Committed] = field(default_factory=list)
+    shuffles: list[Shuffle] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     rows_staged: int = 0
     rows_proved: int = 0
@@ -174,6 +175,7 @@ class GroupRun:
             seconds=self.seconds,
             peak_rss_bytes=resources.peak_rss_bytes(),
             not_worth_it=Worth.together(self.plan.skipped),
+            shuffle=Shuffle.together(self.shuffles),
         )
 
     def _prefix(self, group: FileGroup) -> str:
@@ -238,6 +240,7 @@ class GroupRun:
             leading=layout_key(plan.layout, scan.schema),
             block_rows=plan.layout.block_rows,
             source=self._source(group),
+            observe=self.shuffles.append,
         )
 
     def _advance(self, rows: int) -> None:

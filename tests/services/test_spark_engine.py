@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import lakeopt
-from lakeopt.errors import ConfigurationError, Refused, StalePlan
+from lakeopt.errors import (
+    CommitConflict,
+    CommitOutcomeUnknown,
+    ConfigurationError,
+    DataFileError,
+    ProofFailed,
+    Refused,
+    StalePlan,
+)
 from lakeopt.model.plan import SortField
 from lakeopt.model.result import RewriteResult
 
@@ -137,13 +144,7 @@ def test_partitions_stay_and_no_file_is_left_beside_those_of_the_table(
     before = rows_of(spark, name)
     rewrite(spark, name, 1, engine="spark", strategy="bin-pack")
     assert rows_of(spark, name) == before
-    spark.sql(f"REFRESH TABLE {name}")
-    listed = {
-        row[0].removeprefix("file:").replace("//", "/")
-        for row in spark.sql(f"SELECT file_path FROM {name}.all_files").collect()
-    }
-    there = {str(path) for path in (spark_lake[1] / "warehouse" / "n" / "parted" / "data").rglob("*.parquet")}
-    assert there <= listed
+    assert files_of(spark_lake, "parted") <= listed(spark, name)
 
 
 def test_what_spark_cannot_express_is_in_the_plan(spark: Any) -> None:
@@ -172,5 +173,85 @@ def test_connect_is_refused_with_the_reason(spark: Any, monkeypatch: pytest.Monk
         rewrite(spark, name, 1, engine="spark", sort_by=KEY)
 
 
-def names(fields: Sequence[Any]) -> list[str]:
-    return [field.name for field in fields]
+def test_a_lost_answer_is_looked_for_by_the_snapshot_that_was_announced(
+    spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lakeopt.engines.spark import replace_files
+
+    name = table(spark, "lost_answer", 3, rows=2000)
+    before = rows_of(spark, name)
+    send = replace_files._send
+
+    def lose(transaction: Any, snapshot_id: int) -> None:
+        send(transaction, snapshot_id)
+        raise CommitOutcomeUnknown("the connection broke")
+
+    monkeypatch.setattr(replace_files, "_send", lose)
+    result = rewrite(spark, name, 1, engine="spark", sort_by=KEY)
+    spark.sql(f"REFRESH TABLE {name}")
+    head = spark.sql(f"SELECT snapshot_id FROM {name}.snapshots ORDER BY committed_at DESC").head()[0]
+    assert result.snapshot_ids == (str(head),)
+    assert rows_of(spark, name) == before
+
+
+def test_a_commit_that_fails_leaves_the_table_and_no_file(
+    spark: Any, spark_lake: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lakeopt.engines.spark import replace_files
+
+    name = table(spark, "overtaken", 3, rows=2000)
+    before = rows_of(spark, name)
+    send = replace_files._send
+
+    def overtake(transaction: Any, snapshot_id: int) -> None:
+        spark.sql(f"DELETE FROM {name} WHERE id = 501")
+        send(transaction, snapshot_id)
+
+    monkeypatch.setattr(replace_files, "_send", overtake)
+    with pytest.raises(CommitConflict):
+        rewrite(spark, name, 1, engine="spark", sort_by=KEY)
+    assert rows_of(spark, name) == [row for row in before if row[0] != 501]
+    assert files_of(spark_lake, "overtaken") <= listed(spark, name)
+
+
+def test_a_data_file_that_is_gone_ends_it_before_anything_is_written(spark: Any, spark_lake: tuple[Any, Path]) -> None:
+    name = table(spark, "torn", 2, rows=2000)
+    plan = lakeopt.plan(name, engine="spark", sort_by=KEY)
+    gone = Path(plan.groups[0].data_files[0].path.removeprefix("file:"))
+    kept = gone.read_bytes()
+    gone.unlink()
+    with pytest.raises(DataFileError):
+        lakeopt.apply(plan, memory_bytes=MEMORY)
+    gone.write_bytes(kept)
+    assert files_of(spark_lake, "torn") <= listed(spark, name)
+    assert lakeopt.apply(plan, memory_bytes=MEMORY).groups_done == 1
+
+
+def test_rows_that_lose_their_lineage_are_found_out(spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lakeopt.engines.spark import stage
+
+    name = table(spark, "lineage_lost", 3, rows=2000)
+    before = rows_of(spark, name, "_row_id")
+    whole = stage._sorted
+
+    def without(frame: Any, *more: Any) -> Any:
+        from pyspark.sql import functions as f
+
+        return whole(frame, *more).withColumn("_row_id", f.lit(None).cast("bigint"))
+
+    monkeypatch.setattr(stage, "_sorted", without)
+    with pytest.raises(ProofFailed, match="lineage"):
+        rewrite(spark, name, 1, engine="spark", sort_by=KEY)
+    assert rows_of(spark, name, "_row_id") == before
+
+
+def listed(spark: Any, name: str) -> set[str]:
+    """Paths of all data files that any snapshot names."""
+    spark.sql(f"REFRESH TABLE {name}")
+    paths = spark.sql(f"SELECT file_path FROM {name}.all_files").collect()
+    return {row[0].removeprefix("file:").replace("//", "/") for row in paths}
+
+
+def files_of(lake: tuple[Any, Path], table: str) -> set[str]:
+    """Paths of the Parquet files below the table's data folder."""
+    return {str(path) for path in (lake[1] / "warehouse" / "n" / table / "data").rglob("*.parquet")}

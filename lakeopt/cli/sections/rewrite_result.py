@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from lakeopt.cli.figures import NOTHING, WORTH_WAY_OUT, change, count, in_blocks, key, seconds, size, worth_words
 from lakeopt.cli.section import Cell, Column, Facts, Grid, Item, Items, Section
 from lakeopt.model.plan import NOT_WORTH_IT
-from lakeopt.model.result import RewriteResult, Verification
+from lakeopt.model.result import RewriteResult, Shuffle, Verification
 
 ROWS = None
+#: Tasks of which one has so many times the rows of most others are uneven.
+UNEVEN = 1.3
 
 
 def sections(value: RewriteResult) -> Iterator[Section]:
@@ -48,9 +50,24 @@ def _facts(value: RewriteResult) -> Facts:
             ("groups", Cell(groups, "critical" if value.groups_failed else None)),
             ("time", f"{seconds(value.elapsed_seconds)} ({spent})" if spent else seconds(value.elapsed_seconds)),
             ("peak memory", size(value.peak_rss_bytes)),
+            *_shuffle(value.shuffle),
             ("plan", value.plan_id),
         ),
     )
+
+
+def _shuffle(moved: Shuffle | None) -> Iterator[tuple[str, Cell]]:
+    """What went between tasks, and what to do where it hurts."""
+    if moved is None:
+        return
+    spill = f", {size(moved.spilled_bytes)} spilled to disk" if moved.spilled_bytes else ""
+    advice = "; give executors more memory, or a smaller --target-file-size" if moved.spilled_bytes else ""
+    words = f"{size(moved.written_bytes)} between {count(moved.tasks)} tasks{spill}{advice}"
+    yield "shuffle", Cell(words, "warning" if moved.spilled_bytes > moved.written_bytes else None)
+    skews = {"rows": moved.rows_skew, "bytes": moved.bytes_skew, "time": moved.seconds_skew}
+    told = ", ".join(f"{name} {skew:.2f}" for name, skew in skews.items() if skew is not None)
+    uneven = (moved.rows_skew or 1) > UNEVEN
+    yield "largest task to median", Cell(told or NOTHING, "warning" if uneven else None)
 
 
 def _snapshots(ids: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakeopt.engines.spark.arrow_values import RangeNumbers
-from lakeopt.engines.spark.java_table import JavaTable, StagedRewrite, load
+from lakeopt.engines.spark.java_table import StagedRewrite, load
+from lakeopt.engines.spark.lineage import Digest, has_lineage, lineage_of, require_kept
 from lakeopt.engines.spark.ordering import (
     LEADING,
     RANGE,
@@ -22,12 +24,13 @@ from lakeopt.engines.spark.ordering import (
     quoted,
     terms,
 )
-from lakeopt.engines.spark.session import reason, session
+from lakeopt.engines.spark.session import java_classes, reason, session
+from lakeopt.engines.spark.shuffle import observed
 from lakeopt.engines.spark.staged_files import remember
-from lakeopt.engines.spark.staged_list import staged_list
+from lakeopt.engines.spark.staged_list import scan_of, staged_list
 from lakeopt.engines.spark.unfinished import delete_below, job_group
 from lakeopt.engines.spark.writer_settings import table_properties
-from lakeopt.errors import Refused, WorkFailed
+from lakeopt.errors import DataFileError, Refused, WorkFailed
 from lakeopt.keys.row_ranges import RowRanges, divided_ranges, even_ranges
 from lakeopt.model.scan import StageRequest, TableSource, staged_schema
 
@@ -51,13 +54,18 @@ def stage(request: StageRequest) -> pa.Table:
     spark = session(source.conf, threads=request.threads, memory_bytes=request.memory_bytes)
     table = load(spark, source)
     tasks = table.tasks(paths)
-    with _removed_on_failure(request, source), job_group(spark, f"lakeopt: {'.'.join(source.name)}"):
+    group = f"lakeopt-{uuid.uuid4()}"
+    with _removed_on_failure(request, source), job_group(spark, group, f"lakeopt: {'.'.join(source.name)}"):
         with table.staged(tasks, table_properties(request.writer, source.folder)) as rewrite:
-            _write(request, source, table, rewrite, order)
+            lineage = _write(request, source, rewrite, order)
             new_files = rewrite.new_files()
         staged = staged_list(new_files, request)
+        if lineage is not None:
+            require_kept(lineage, staged, request, scan_of)
         request.progress(pc.sum(staged["record_count"]).as_py() or 0)
         remember(table, new_files, tasks)
+        if (shuffle := observed(spark, group)) is not None:
+            request.observe(shuffle)
     return staged
 
 
@@ -83,6 +91,8 @@ def _removed_on_failure(request: StageRequest, source: TableSource) -> Iterator[
         yield
     except BaseException as error:
         delete_below(source.folder, request.scan.resolve)
+        if isinstance(error, Py4JError | PySparkException) and _is_missing(error):
+            raise DataFileError(f"a file of the group cannot be read: {reason(error)}", hint="plan again") from error
         if isinstance(error, Py4JError | PySparkException):
             raise WorkFailed(
                 f"Spark did not write the group: {reason(error)}",
@@ -91,15 +101,20 @@ def _removed_on_failure(request: StageRequest, source: TableSource) -> Iterator[
         raise
 
 
-def _write(
-    request: StageRequest, source: TableSource, table: JavaTable, rewrite: StagedRewrite, order: list[Term]
-) -> None:
+def _is_missing(error: BaseException) -> bool:
+    told = str(error)
+    return "NotFoundException" in told or any("NotFoundException" in name for name in java_classes(error))
+
+
+def _write(request: StageRequest, source: TableSource, rewrite: StagedRewrite, order: list[Term]) -> Digest | None:
+    """Write the rows; the lineage of those that were read, where they have one."""
     stored = pc.sum(request.scan.files["file_size_in_bytes"]).as_py()
     count = max(1, math.ceil(stored / request.target_file_bytes))
     reader = rewrite.spark.read.format("iceberg").option("scan-task-set-id", rewrite.name)
     if not order:
         reader = reader.option("split-size", str(math.ceil(stored / count * 1.01))).option("file-open-cost", "0")
     frame = reader.load(rewrite.name)
+    lineage = lineage_of(frame) if has_lineage(frame) else None
     if order:
         frame = _sorted(frame, request, order, count, rewrite)
     writer = frame.write.format("iceberg").option("rewritten-file-scan-task-set-id", rewrite.name)
@@ -109,6 +124,7 @@ def _write(
         "output-spec-id": str(source.spec_id),
     }
     writer.options(**options).mode("append").save(rewrite.name)
+    return lineage
 
 
 def _sorted(

@@ -51,6 +51,19 @@ def _numbers(counts: Any) -> list[tuple[int, int]]:
     return [] if counts is None else [(entry.getKey(), entry.getValue()) for entry in each(counts.entrySet())]
 
 
+def scan_of(file: pa.Table, schema: pa.Schema, request: StageRequest) -> Scan:
+    """How to read one staged file back."""
+    said = {name: file[name] for name in ("file_path", "file_size_in_bytes", "record_count")}
+    known = said | {
+        "content": pa.repeat(DATA, 1),
+        "file_format": pa.repeat("PARQUET", 1),
+        "spec_id": pa.repeat(0, 1),
+        "partition": pa.repeat("{}", 1),
+    }
+    columns = {field.name: known.get(field.name, pa.nulls(1, field.type)) for field in files_schema()}
+    return Scan(schema, pa.table(columns).cast(files_schema()), request.scan.resolve)
+
+
 def _in_order(files: pa.Table, request: StageRequest) -> list[bool]:
     """Whether all rows of each file are in the layout's order; of blocks and bin-packs it cannot be said."""
     names = [*(request.leading.columns if request.leading is not None else ()), *(name for name, _, _ in request.sort)]
@@ -60,15 +73,7 @@ def _in_order(files: pa.Table, request: StageRequest) -> list[bool]:
     kept = pa.schema([request.scan.schema.field(name) for name in wanted])
 
     def check(row: int) -> bool:
-        one = files.slice(row, 1)
-        known = {name: one[name] for name in one.column_names} | {
-            "content": pa.repeat(DATA, 1),
-            "file_format": pa.repeat("PARQUET", 1),
-            "spec_id": pa.repeat(0, 1),
-            "partition": pa.repeat("{}", 1),
-        }
-        columns = {field.name: known.get(field.name, pa.nulls(1, field.type)) for field in files_schema()}
-        scan = Scan(request.scan.schema, pa.table(columns).cast(files_schema()), request.scan.resolve)
+        scan = scan_of(files.slice(row, 1), request.scan.schema, request)
         order = OrderCheck(kept, request.sort, request.leading)
         memory = request.memory_bytes // 4 // request.threads
         return all(order.update(batch) for batch in read_batches(scan, columns=wanted, threads=1, memory_bytes=memory))

@@ -18,10 +18,10 @@ _PATIENCE = 10.0
 
 
 @contextlib.contextmanager
-def job_group(spark: SparkSession, name: str) -> Iterator[None]:
+def job_group(spark: SparkSession, name: str, description: str) -> Iterator[None]:
     """Jobs of this block under one name; left by an error, those that still run are cancelled and waited for."""
     context = spark.sparkContext
-    context.setJobGroup(name, name, interruptOnCancel=True)
+    context.setJobGroup(name, description, interruptOnCancel=True)
     try:
         yield
     except BaseException:
