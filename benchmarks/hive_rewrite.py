@@ -2,9 +2,9 @@
 
     python -m benchmarks.hive_rewrite [--rows N] [--partitions N] [--files N] [--repeat N] [--uri thrift://HOST:PORT]
 
-Equal rows are in three tables: Iceberg and Hive in one metastore, and Hive as a folder without one. Each is rewritten by
-one key, each partition by a commit of its own. Without ``--uri`` a metastore is started here (HMS 2.3 out of pyspark's
-jars, over Derby). Every rewrite proves its rows equal; fingerprints of all three are compared.
+Equal rows are in three tables: Iceberg and Hive in one metastore, and Hive as a folder without one. Each is rewritten
+by one key, each partition by a commit of its own, and proves its rows equal. Without ``--uri`` a metastore is started
+here (HMS 2.3 out of pyspark's jars, over Derby).
 """
 
 from __future__ import annotations
