@@ -61,9 +61,10 @@ def _shuffle(moved: Shuffle | None) -> Iterator[tuple[str, Cell]]:
     if moved is None:
         return
     spill = f", {size(moved.spilled_bytes)} spilled to disk" if moved.spilled_bytes else ""
-    advice = "; give executors more memory, or a smaller --target-file-size" if moved.spilled_bytes else ""
+    much = moved.spilled_bytes > moved.written_bytes
+    advice = ": give executors more memory, or a smaller --target-file-size" if much else ""
     words = f"{size(moved.written_bytes)} between {count(moved.tasks)} tasks{spill}{advice}"
-    yield "shuffle", Cell(words, "warning" if moved.spilled_bytes > moved.written_bytes else None)
+    yield "shuffle", Cell(words, "warning" if much else None)
     skews = {"rows": moved.rows_skew, "bytes": moved.bytes_skew, "time": moved.seconds_skew}
     told = ", ".join(f"{name} {skew:.2f}" for name, skew in skews.items() if skew is not None)
     uneven = (moved.rows_skew or 1) > UNEVEN
