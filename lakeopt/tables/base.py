@@ -207,8 +207,8 @@ class Committer(Protocol):
     def replaced(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup]) -> list[Leaving]:
         """Files that a commit of these groups has put out of use, where no metadata remembers them."""
 
-    def leavings(self, table: Table, snapshot_id: int) -> list[Leaving]:
-        """What a commit that was not done has written beside the data files."""
+    def leavings(self, table: Table, snapshot_id: int, folders: Collection[str] = ()) -> list[Leaving]:
+        """What a commit that was not done has written beside the data files, which it had in these folders."""
 
     def unreached(self, table: Table, locations: Collection[str]) -> set[str]:
         """Those of a run's own files that nothing in the table as it is now reaches. Their names are given once.

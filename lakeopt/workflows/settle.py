@@ -7,7 +7,7 @@ as it is now does not reach them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from lakeopt.config import Settings
@@ -58,7 +58,8 @@ def _settle(table: Table, committer: Committer, settings: Settings, run: Journal
     certain = run.is_dead and pending is None
     left: list[MarkedFile] = []
     if certain or not run.of("marked"):
-        found = [*_leavings(table, run, landed), *_of_commit(table, committer, pending)]
+        folders = {event["folder"] for event in _not_done(run, landed)}
+        found = [*_leavings(table, run, landed), *_of_commit(table, committer, pending, folders)]
         unreached = committer.unreached(table, {file.path for file in found})
         left = [file for file in found if file.path in unreached]
     if certain:
@@ -93,10 +94,12 @@ def _not_done(run: JournalledRun, landed: set[int]) -> list[Mapping[str, Any]]:
     return [event for event in run.of("staging") if event["group_id"] not in done]
 
 
-def _of_commit(table: Table, committer: Committer, snapshot_id: int | None) -> Iterator[MarkedFile]:
+def _of_commit(
+    table: Table, committer: Committer, snapshot_id: int | None, folders: Collection[str]
+) -> Iterator[MarkedFile]:
     if snapshot_id is not None:
         reason = f"written for snapshot {snapshot_id}, which was not committed"
-        for one in committer.leavings(table, snapshot_id):
+        for one in committer.leavings(table, snapshot_id, folders):
             yield MarkedFile(one.location, one.kind, one.bytes, reason)
 
 

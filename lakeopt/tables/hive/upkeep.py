@@ -9,7 +9,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from lakeopt.errors import CommitConflict, LakeoptError, Refused, StalePlan
+from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, LakeoptError, Refused, StalePlan
 from lakeopt.model.plan import FileGroup
 from lakeopt.model.serde import from_data
 from lakeopt.tables.base import Holding, Leaving, Table, Undone
@@ -27,7 +27,7 @@ from lakeopt.tables.hive.switch.folders import (
 )
 from lakeopt.tables.hive.switch.metastore_switch import Change
 from lakeopt.tables.hive.switch.places import hive_table, is_folder, mover, partition_of, reached
-from lakeopt.tables.hive.switch.record import NAME, Files, Switch, read_record, write_record
+from lakeopt.tables.hive.switch.record import NAME, Files, Switch, delete_record, read_record, write_record
 from lakeopt.tables.hive.switch.statistics import SWITCH_ID
 from lakeopt.tables.hive.table import HiveTable
 from lakeopt.tables.iceberg.deletion.location_keys import location_key
@@ -76,7 +76,7 @@ class HiveUpkeep:
         return False
 
     def tidy(self, table: Table, folders: Collection[str]) -> None:
-        """Remove those of these folders that are empty, or hidden with nothing but a record in them."""
+        """Remove those of these folders, where no partition lies, that hold nothing or nothing but a record."""
         for folder in set(folders):
             _tidy(table, folder)
 
@@ -190,13 +190,18 @@ class _SwitchBack:
             new=look(self.hive, switch.replaced).files,
             undoes=switch.switch_id,
         )
-        write_record(self.hive, switch.replaced, [undo, *read_record(self.hive, switch.replaced)])
+        earlier = read_record(self.hive, switch.replaced)
+        write_record(self.hive, switch.replaced, [undo, *earlier])
         change = Change(self.values, switch.replaced, {**switch.parameters, SWITCH_ID: str(number)})
         try:
             means.move(change, here, lambda: self._verify(here))
-        except (CommitConflict, StalePlan):
-            earlier = read_record(self.hive, switch.replaced)[1:]
-            write_record(self.hive, switch.replaced, earlier)
+        except CommitOutcomeUnknown:
+            raise
+        except LakeoptError:
+            if earlier:
+                write_record(self.hive, switch.replaced, earlier)
+            else:
+                delete_record(self.hive, switch.replaced)
             raise
 
     def _verify(self, here: str) -> None:
@@ -263,12 +268,12 @@ def _old(hive: HiveTable, folder: str, marked: Sequence[str], left: tuple[str, S
 
 
 def _tidy(table: Table, folder: str) -> None:
-    """Remove a folder that is empty, or a hidden one that only holds its record, and empty hidden ones above."""
+    """Remove a folder that holds nothing but its record, and empty hidden ones above."""
     filesystem, path = table.resolve(folder)
     local = isinstance(filesystem, fs.LocalFileSystem)
     try:
         held = list_folder(filesystem, path)
-        if held and not (lies_hidden(folder) and all(one.base_name.startswith(NAME) for one in held)):
+        if not all(one.base_name.startswith(NAME) for one in held):
             return
         for one in held:
             filesystem.delete_file(one.path)

@@ -20,7 +20,7 @@ from lakeopt.tables.hive.source import Partition
 from lakeopt.tables.hive.switch.folders import Look, late, leavings, lies_hidden, look
 from lakeopt.tables.hive.switch.metastore_switch import Change
 from lakeopt.tables.hive.switch.places import Mover, hive_table, mover, partition_of, reached
-from lakeopt.tables.hive.switch.record import Switch, delete_record, read_record, write_record
+from lakeopt.tables.hive.switch.record import NAME, Switch, delete_record, read_record, write_record
 from lakeopt.tables.hive.switch.statistics import switched_parameters
 
 if TYPE_CHECKING:
@@ -112,9 +112,15 @@ class HiveSwitch:
                 found += leavings(look(hive, switch.replaced), switch.old)
         return found
 
-    def leavings(self, table: Table, snapshot_id: int) -> list[Leaving]:
-        """None: the record of a switch goes with the folder."""
-        return []
+    def leavings(self, table: Table, snapshot_id: int, folders: Collection[str] = ()) -> list[Leaving]:
+        """Records in the folders that were not switched to."""
+        looks = [look(table, folder) for folder in folders if lies_hidden(folder)]
+        return [
+            Leaving(f"{seen.location.rstrip('/')}/{name}", "data", size)
+            for seen in looks
+            for name, (size, _) in seen.files.items()
+            if name.startswith(NAME)
+        ]
 
     def unreached(self, table: Table, locations: Collection[str]) -> set[str]:
         """Those whose folder is no partition's, and the table's neither."""

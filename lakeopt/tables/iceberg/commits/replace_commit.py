@@ -148,7 +148,7 @@ class ReplaceCommitter:
         """None: earlier snapshots have them until they expire."""
         return []
 
-    def leavings(self, table: Table, snapshot_id: int) -> list[Leaving]:
+    def leavings(self, table: Table, snapshot_id: int, folders: Collection[str] = ()) -> list[Leaving]:
         """Manifests and manifest lists that were written for a snapshot."""
         return commit_leavings(table, snapshot_id)
 
