@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from lake import Lake
-from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
 
 import lakeopt
@@ -30,7 +29,7 @@ def table(lake: Lake) -> Table:
     for version in range(2):
         for day in (1, 2):
             rows = pa.table({"id": [10 * version + day] * 3, "day": [day] * 3, "x": [day] * 3})
-            made.overwrite(rows, EqualTo("day", day))
+            made.overwrite(rows, f"day == {day}")
     return made
 
 
@@ -85,8 +84,16 @@ def test_a_killed_expiry_marks_within_its_partition_later(
         with pytest.raises(KeyboardInterrupt):
             lakeopt.expire_snapshots("lake.db.t", partition="day = 1", **NOW)
     assert marks() == set()
-    lakeopt.expire_snapshots("lake.db.t", partition="day = 2", **NOW)
+    lakeopt.expire_snapshots("lake.db.t", partition="day = 3", **NOW)
     assert {Path(path).parent.name for path in marks()} == {"day=1"}
+
+
+def test_the_rest_is_marked_by_the_expiry_of_its_own_partition(lake: Lake, table: Table) -> None:
+    lakeopt.expire_snapshots("lake.db.t", partition="day = 1", **NOW)
+    result = lakeopt.expire_snapshots("lake.db.t", partition="day = 2", **NOW)
+    assert (result.expired_snapshots_count, result.marked_files_count) == (0, 1)
+    assert {Path(path).parent.name for path in marks()} == {"day=1", "day=2"}
+    assert lakeopt.expire_snapshots("lake.db.t", partition="day = 2", **NOW).marked_files_count == 0
 
 
 def test_a_filter_that_partition_values_cannot_decide_is_refused(lake: Lake, table: Table) -> None:

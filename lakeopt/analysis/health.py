@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -90,7 +90,11 @@ def table_profile(table: Table, *, snapshot_id: int | None, now: datetime, all_f
 def findings(state: TableState) -> tuple[Finding, ...]:
     """What all checks say about a table, worst first."""
     checks: list[Check] = [registry.load(registry.CHECKS, name).CHECK for name in registry.names(registry.CHECKS)]
-    found = [finding for check in checks for finding in check(state)]
+    return worst_first(finding for check in checks for finding in check(state))
+
+
+def worst_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings in the order in which they are shown."""
     return tuple(sorted(found, key=lambda finding: (_SEVERITIES.index(finding.severity), finding.code)))
 
 

@@ -63,8 +63,8 @@ def expire_snapshots(
     """Expire snapshots by Iceberg's retention rules.
 
     Tags, branches and what they keep stay; so do snapshots in which a streaming sink keeps its offsets, and those
-    that a running plan is based on. No file is deleted: what nothing reaches any more is marked for a later sweep,
-    with --partition only data and delete files of these partitions, and the rest by the next expiry without it.
+    that a running plan is based on. No file is deleted: what nothing reaches any more is marked for a later sweep.
+    With --partition only data and delete files of these partitions are, the rest by the next expiry of theirs.
 
     \b
     Example: lakeopt expire-snapshots nyc.flights --older-than 5d --dry-run

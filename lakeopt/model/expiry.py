@@ -68,7 +68,7 @@ class ExpiryPlan(Document):
     ``older_than`` is the limit for snapshots without one of their own (ISO 8601 in UTC), ``retain_last`` the number
     that a branch keeps where it has none of its own. ``files_to_mark`` and ``bytes_to_free`` are what nothing reaches
     afterwards; null where that was not measured. With ``partition`` (a filter) only dead files of these partitions are
-    marked, and the rest by the next expiry without one.
+    marked, and the rest by the next expiry of its partition, or without one.
     """
 
     kind: ClassVar[str] = "expiry_plan"

@@ -22,9 +22,8 @@ from lakeopt.model.expiry import (
 from lakeopt.tables.base import Table
 from lakeopt.units import parse_moment
 from lakeopt.workflows import journal
-from lakeopt.workflows.expiry_marks import finish_marks, mark_dead
+from lakeopt.workflows.expiry_marks import finish_marks, mark_dead, mark_remembered
 from lakeopt.workflows.in_use import open_runs
-from lakeopt.workflows.marks import mark_deferred
 
 if TYPE_CHECKING:
     from lakeopt.tables.iceberg.commits.expiry_commit import Expiry
@@ -123,8 +122,7 @@ def apply_expiry(plan: ExpiryPlan, *, table: Table | None = None, settings: Sett
     _require_same(opened, plan)
     finish_marks(opened, settings)
     run = _Run(plan, settings)
-    if plan.partition is None:
-        run.marked = mark_deferred(opened, settings)
+    run.marked = mark_remembered(opened, settings, plan.partition)
     if not (plan.expired or plan.removed_refs):
         return run.result(time.perf_counter() - started)
     log = journal.start(opened, plan, "expire-snapshots", settings)
@@ -243,14 +241,15 @@ def _measured(table: Table, decision: Decision, partition: str | None) -> tuple[
     import pyarrow.compute as pc
 
     from lakeopt.tables.iceberg.deletion.dead_files import dead_files
-    from lakeopt.tables.iceberg.deletion.partition_files import partition_files
+    from lakeopt.tables.iceberg.deletion.partition_files import PartitionFiles, partitions_of
 
     if not decision.expired:
         return 0, 0
     dead = dead_files(table, decision.expired)
     if partition is not None:
-        own = partition_files(table, decision.expired, partition)
-        dead = dead.filter(pc.is_in(dead["file_path"], pa.array(sorted(own), pa.string())))
+        chosen = PartitionFiles(table, partition)
+        own = [path for path, place in partitions_of(table, decision.expired).items() if chosen.holds(place)]
+        dead = dead.filter(pc.is_in(dead["file_path"], pa.array(own, pa.string())))
     return dead.num_rows, pc.sum(dead["bytes"]).as_py() or 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lakeopt.config import Settings
@@ -11,7 +12,7 @@ from lakeopt.model.expiry import ExpiryPlan
 from lakeopt.tables.base import Table
 from lakeopt.workflows.journal import JournalledRun, unfinished
 from lakeopt.workflows.leases import GRACE, age_of
-from lakeopt.workflows.marks import MarkedFile, mark
+from lakeopt.workflows.marks import MarkedFile, mark, mark_deferred
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +35,7 @@ def mark_dead(
     """Mark what these snapshots of ``before`` named and ``after`` does not reach; how many files and bytes.
 
     With ``partition`` (a filter) only data and delete files of these partitions are; the rest is remembered, and
-    marked by the next expiry without one.
+    marked by the next expiry of its partition, or without one.
 
     ``after`` must be read after the commit that removed them: what writers add meanwhile is seen in it. What was
     ``surveyed`` before that commit is not read again.
@@ -47,16 +48,28 @@ def mark_dead(
 
     snapshot_ids = list(snapshot_ids)
     dead = dead_files(before, snapshot_ids, after, surveyed)
-    if partition is not None:
-        import pyarrow as pa
+    if partition is None:
+        return mark(after, settings, plan_id, _marks(dead, plan_id)), pc.sum(dead["bytes"]).as_py() or 0
+    from lakeopt.tables.iceberg.deletion.partition_files import PartitionFiles, partitions_of
 
-        from lakeopt.tables.iceberg.deletion.partition_files import partition_files
+    chosen, places = PartitionFiles(after, partition), partitions_of(before, snapshot_ids)
+    files = [replace(file, partition=places.get(file.path, "")) for file in _marks(dead, plan_id)]
+    own = [file for file in files if chosen.holds(file.partition)]
+    mark(after, settings, plan_id, (file for file in files if not chosen.holds(file.partition)), deferred=True)
+    return mark(after, settings, plan_id, own), sum(file.bytes or 0 for file in own)
 
-        paths = pa.array(sorted(partition_files(before, snapshot_ids, partition)), pa.string())
-        own = pc.is_in(dead["file_path"], paths)
-        mark(after, settings, plan_id, _marks(dead.filter(pc.invert(own)), plan_id), deferred=True)
-        dead = dead.filter(own)
-    return mark(after, settings, plan_id, _marks(dead, plan_id)), pc.sum(dead["bytes"]).as_py() or 0
+
+def mark_remembered(table: Table, settings: Settings, partition: str | None) -> tuple[int, int]:
+    """Mark what earlier expiries of other partitions only remembered: of these partitions, or all of it.
+
+    :raises Unreachable: the state directory cannot be read or written.
+    """
+    if partition is None:
+        return mark_deferred(table, settings, lambda file: True)
+    from lakeopt.tables.iceberg.deletion.partition_files import PartitionFiles
+
+    chosen = PartitionFiles(table, partition)
+    return mark_deferred(table, settings, lambda file: chosen.holds(file.partition))
 
 
 def _marks(dead: pa.Table, plan_id: str) -> Iterator[MarkedFile]:

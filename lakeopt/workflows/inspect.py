@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,11 @@ def inspect(
     opened = _open(table, settings) if isinstance(table, str) else table
     snapshot_id = opened.snapshot_id(ref) if ref is not None else opened.snapshot_id()
     if view == "summary":
-        from lakeopt.analysis.health import table_profile
+        from lakeopt.analysis.health import table_profile, worst_first
+        from lakeopt.workflows.double_reading import double_reading
 
-        return table_profile(opened, snapshot_id=snapshot_id, now=datetime.now(UTC), all_footers=all_footers)
+        profile = table_profile(opened, snapshot_id=snapshot_id, now=datetime.now(UTC), all_footers=all_footers)
+        return replace(profile, findings=worst_first((*profile.findings, *double_reading(opened))))
     rows = _rows(opened, view, snapshot_id)
     snapshot = None if snapshot_id is None else str(snapshot_id)
     return TableView(opened.identifier, view, snapshot, tuple(rows.to_pylist(maps_as_pydicts="strict")))

@@ -7,7 +7,7 @@ deletes nothing and promises nothing: whoever sweeps asks the table anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,13 +22,16 @@ from lakeopt.workflows.state import delete_object, object_names, read_object, st
 CHUNK = 10_000
 #: Folders of files that a sweep looks at, and of those that nothing reaches and that are to be marked later.
 _MARKS, _DEFERRED = "marks", "deferred"
+#: What is written of each file; what all files of an object share stands above them.
+_WRITTEN = ("path", "kind", "bytes", "reason", "partition")
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedFile:
     """A file to be swept; ``kind`` as :func:`lakeopt.tables.iceberg.deletion.reachable.reachable_files` names it.
 
-    ``bytes`` is null where the size is not known. ``marked_at`` is ISO 8601 in UTC.
+    ``bytes`` is null where the size is not known. ``marked_at`` is ISO 8601 in UTC. ``partition`` is of files that are
+    remembered for later (:class:`lakeopt.tables.iceberg.deletion.partition_files.PartitionFiles`).
     """
 
     path: str
@@ -38,6 +41,7 @@ class MarkedFile:
     marked_at: str = ""
     table_uuid: str = ""
     location: str = ""
+    partition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def mark(table: Table, settings: Settings, plan_id: str, files: Iterable[MarkedF
     head = {"plan_id": plan_id, "table_uuid": table.uuid, "location": table.location, "marked_at": now()}
     rest = iter(files)
     while chunk := list(islice(rest, CHUNK)):
-        listed = [{"path": f.path, "kind": f.kind, "bytes": f.bytes, "reason": f.reason} for f in chunk]
+        listed = [{name: getattr(f, name) for name in _WRITTEN if name != "partition" or deferred} for f in chunk]
         number += 1
         write_object(table, f"{folder}/{number:04d}-{token}.json", {**head, "files": listed})
         count += len(chunk)
@@ -79,8 +83,8 @@ def marked(table: Table, settings: Settings) -> Iterator[MarkObject]:
             yield _parsed(f"{folder}/{name}", value)
 
 
-def mark_deferred(table: Table, settings: Settings) -> tuple[int, int]:
-    """Put on the mark list, now, what was only remembered; how many files, and their bytes.
+def mark_deferred(table: Table, settings: Settings, chosen: Callable[[MarkedFile], bool]) -> tuple[int, int]:
+    """Put on the mark list, now, those of the remembered files that are chosen; how many, and their bytes.
 
     :raises Unreachable: the state directory cannot be read or written.
     """
@@ -89,9 +93,13 @@ def mark_deferred(table: Table, settings: Settings) -> tuple[int, int]:
         if (value := read_object(table, f"{folder}/{name}")) is None:
             continue
         held = _parsed(f"{folder}/{name}", value)
-        count += mark(table, settings, held.plan_id, held.files)
-        size += sum(file.bytes or 0 for file in held.files)
-        delete_object(table, held.name)
+        files = [file for file in held.files if chosen(file)]
+        if files:
+            count += mark(table, settings, held.plan_id, files)
+            size += sum(file.bytes or 0 for file in files)
+            rest = [file for file in held.files if not chosen(file)]
+            mark(table, settings, held.plan_id, rest, deferred=True)
+            delete_object(table, held.name)
     return count, size
 
 
@@ -106,8 +114,8 @@ def _folder(table: Table, settings: Settings, kind: str = _MARKS) -> str:
 
 def _parsed(name: str, value: dict[str, Any]) -> MarkObject:
     try:
-        shared = {key: str(value[key]) for key in ("marked_at", "table_uuid", "location")}
-        files = tuple(MarkedFile(f["path"], f["kind"], f["bytes"], f["reason"], **shared) for f in value["files"])
+        shared: dict[str, Any] = {key: str(value[key]) for key in ("marked_at", "table_uuid", "location")}
+        files = tuple(MarkedFile(**{name: f[name] for name in _WRITTEN if name in f}, **shared) for f in value["files"])
         return MarkObject(name, str(value["plan_id"]), files)
     except (KeyError, TypeError) as error:
         raise Unreachable(f"this is no mark list: {name}", hint="move it away to go on without it") from error

@@ -10,7 +10,6 @@ from lakeopt.model.table import Finding, Severity
 #: By code: how bad it is, and what to say, behind the number.
 _SAID: dict[str, tuple[Severity, str]] = {
     "changed-types": ("warning", "files hold a column in a type that the table's own cannot be read from"),
-    "double-reading": ("critical", "folders are data of an Iceberg table: replaced files are read again"),
     "empty-files": ("warning", "files have no bytes: Spark passes over them, other readers fail"),
     "extra-columns": ("info", "files hold a column that the table does not name"),
     "foreign-names": ("warning", "files are named as of another format than the table's"),

@@ -36,7 +36,7 @@ class PartitionDivision:
         """One value a field of the spec, in Iceberg's single-value binary form, of Arrow scalars, one a key."""
         given = iter(values)
         return tuple(
-            None if void else _to_bytes(kind, next(given)) for kind, void in zip(self._types, self._void, strict=True)
+            None if void else to_bytes(kind, next(given)) for kind, void in zip(self._types, self._void, strict=True)
         )
 
     def record(self, encoded: Encoded) -> Record:
@@ -44,7 +44,7 @@ class PartitionDivision:
 
         :raises ValueError: there are not as many values as the spec has fields.
         """
-        return Record(*(_from_bytes(kind, value) for kind, value in zip(self._types, encoded, strict=True)))
+        return Record(*(from_bytes(kind, value) for kind, value in zip(self._types, encoded, strict=True)))
 
 
 def _is_void(field: PartitionField) -> bool:
@@ -90,7 +90,8 @@ def _stored(kind: IcebergType) -> pa.DataType:
     return arrow.storage_type if isinstance(arrow, pa.BaseExtensionType) else arrow
 
 
-def _to_bytes(kind: Any, value: pa.Scalar) -> bytes | None:
+def to_bytes(kind: Any, value: pa.Scalar) -> bytes | None:
+    """An Arrow scalar in Iceberg's single-value binary form; None for a null."""
     if not value.is_valid:
         return None
     if pa.types.is_temporal(value.type):
@@ -99,7 +100,8 @@ def _to_bytes(kind: Any, value: pa.Scalar) -> bytes | None:
     return bytes(plain) if isinstance(kind, UUIDType) else conversions.to_bytes(kind, plain)
 
 
-def _from_bytes(kind: Any, value: bytes | None) -> Any:
+def from_bytes(kind: Any, value: bytes | None) -> Any:
+    """A value as pyiceberg has it. Inverse of :func:`to_bytes`."""
     if value is None:
         return None
     return uuid.UUID(bytes=value) if isinstance(kind, UUIDType) else conversions.from_bytes(kind, value)

@@ -93,12 +93,16 @@ class Pruning:
         Data files are judged by partition and column metrics, delete files by their partition: what they delete
         from may match whatever their own metrics say.
         """
+        in_partition = self.partition(spec_id)
+        return lambda row: in_partition(row[PARTITION]) and (row[CONTENT] != DATA or self._metrics.eval(_metrics(row)))
+
+    def partition(self, spec_id: int) -> Callable[[Record], bool]:
+        """Whether a partition of this spec may hold a matching row."""
         if spec_id not in self._partitions:
             fields = self._partitioning.spec(spec_id).partition_type(self._schema).fields
             evaluate = expression_evaluator(Schema(*fields), self._projection(spec_id), case_sensitive=True)
             self._partitions[spec_id] = evaluate
-        in_partition = self._partitions[spec_id]
-        return lambda row: in_partition(row[PARTITION]) and (row[CONTENT] != DATA or self._metrics.eval(_metrics(row)))
+        return self._partitions[spec_id]
 
     def _projection(self, spec_id: int) -> BooleanExpression:
         if spec_id not in self._projections:

@@ -1,0 +1,111 @@
+"""Hive tables that lie in an Iceberg table's folder: what readers of the folder see that the Iceberg table has not.
+
+A migration that stores nothing twice points a Hive table at the data folder of an Iceberg table. A rewrite or an
+overwrite in Iceberg leaves the replaced files there until they are swept: a reader that lists folders reads both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lakeopt.tables.hive.metastore import MetastoreSource
+from lakeopt.tables.iceberg import catalog
+from lakeopt.tables.iceberg.deletion.location_keys import lies_in, location_key
+from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
+from lakeopt.tables.iceberg.table import IcebergTable
+
+if TYPE_CHECKING:
+    from lakeopt.tables.hive.table import HiveTable
+
+#: Tables of a database that the metastore is asked about at a time.
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleRead:
+    """An Iceberg table in whose folder a Hive table lies.
+
+    ``files``, ``bytes`` and ``rows`` are of files that the Hive table reads and the Iceberg table does not have.
+    ``partition`` is a filter for the Iceberg table that names their partitions; None where it has no such columns.
+    """
+
+    iceberg: str
+    files: int
+    bytes: int
+    rows: int
+    partitions: int
+    partition: str | None
+    keeps_everything: bool
+
+
+def double_reads(table: HiveTable) -> Iterator[DoubleRead]:
+    """The Iceberg tables of the same metastore in whose folders the table or a partition of it lies.
+
+    :raises Unreachable: metastore or storage do not answer.
+    :raises DataFileError: a manifest of the Iceberg table is missing or damaged.
+    """
+    source = table.source
+    if not isinstance(source, MetastoreSource):
+        return
+    files = pa.concat_tables(list(table.files()) or [pa.table({"file_path": pa.array([], pa.string())})])
+    folders = {path.rpartition("/")[0] for path in files["file_path"].to_pylist()} | {table.location}
+    for identifier, location in _iceberg_tables(source):
+        if any(lies_in(folder, location) for folder in folders):
+            name = source.metastore.name
+            opened = IcebergTable(catalog.load(catalog.connect(name), identifier))
+            yield _told(join_identifier((name, *identifier)), opened, files)
+
+
+def _iceberg_tables(source: MetastoreSource) -> Iterator[tuple[Identifier, str]]:
+    """Every Iceberg table of the metastore with its location."""
+    with source.connected() as client:
+        for database in client.get_all_databases():
+            names = sorted(client.get_all_tables(database))
+            for start in range(0, len(names), _PAGE):
+                for one in client.get_table_objects_by_name(database, names[start : start + _PAGE]):
+                    if str((one.parameters or {}).get("table_type", "")).lower() == "iceberg":
+                        yield (database, one.tableName), one.sd.location or ""
+
+
+def _told(name: str, iceberg: IcebergTable, files: pa.Table) -> DoubleRead:
+    live = {location_key(path) for part in iceberg.files() for path in part["file_path"].to_pylist()}
+    inside = [
+        row
+        for row in files.to_pylist()
+        if lies_in(row["file_path"], iceberg.location) and location_key(row["file_path"]) not in live
+    ]
+    partitions = sorted({row["partition"] for row in inside})
+    return DoubleRead(
+        iceberg=name,
+        files=len(inside),
+        bytes=sum(row["file_size_in_bytes"] for row in inside),
+        rows=sum(row["record_count"] for row in inside),
+        partitions=len(partitions),
+        partition=_filter(iceberg, [json.loads(one) for one in partitions]),
+        keeps_everything=iceberg.properties.get("gc.enabled", "true").lower() == "false",
+    )
+
+
+def _filter(iceberg: IcebergTable, partitions: list[dict[str, Any]]) -> str | None:
+    """A filter over the Iceberg table's identity partition columns that holds for these partitions alone."""
+    specs = iceberg.iceberg.specs().values()
+    names = {iceberg.iceberg.schema().find_column_name(field.source_id) for spec in specs for field in spec.fields}
+    if not partitions or any(set(one) - names for one in partitions) or not all(partitions):
+        return None
+    terms = [" and ".join(_equals(name, value) for name, value in one.items()) for one in partitions]
+    return terms[0] if len(terms) == 1 else " or ".join(f"({term})" for term in terms)
+
+
+def _equals(name: str, value: Any) -> str:
+    quoted = name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
+    if value is None:
+        return f"{quoted} is null"
+    literal = str(value).lower() if isinstance(value, bool) else value
+    return (
+        f"{quoted} = {literal}" if not isinstance(value, str) else "{} = '{}'".format(quoted, value.replace("'", "''"))
+    )
