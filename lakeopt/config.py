@@ -24,7 +24,7 @@ class Settings:
     Prices say what a rewrite that lakeopt chose itself has to gain: a GB stored for a month, a machine for an hour, in
     one currency; data is kept for ``keep_days`` and read ``reads_per_day`` times a day. ``spark`` are settings of the
     Spark engine by Spark's own names: those of ``[spark.conf]``, and ``[spark.catalogs]``, which says by pyiceberg's
-    name of a catalog what Spark calls it.
+    name of a catalog what Spark calls it. The engine ``auto`` takes Spark for tables above the size ``spark_above``.
     """
 
     state_dir: str | None = None
@@ -36,6 +36,7 @@ class Settings:
     keep_days: float = 365.0
     reads_per_day: float = 1.0
     spark: Mapping[str, str] = field(default_factory=dict)
+    spark_above: str | None = None
 
 
 #: A setting of Spark that says what Spark calls a catalog of pyiceberg: this and pyiceberg's name for it.

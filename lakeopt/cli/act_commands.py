@@ -47,6 +47,10 @@ Strategy = Annotated[
 TargetFileSize = Annotated[str | None, Option(metavar="SIZE", help="Size of new files  [default: the table's]")]
 SortBy = Annotated[str | None, Option(metavar="COLUMNS", help='Sort key, e.g. origin,"arr delay" desc nulls last.')]
 
+Engine = Annotated[
+    str,
+    Option(metavar=f"auto|{ENGINES}", help="Engine that reads and sorts; auto takes Spark for v3 and large tables."),
+]
 Proof = Annotated[
     Verify,
     Option(metavar="auto|rows|counts", help="What is proved equal: rows, or bytes where auto finds them copied."),
@@ -62,7 +66,7 @@ def rewrite(
     queries: Queries = None,
     where: Annotated[str | None, Option(metavar="EXPR", help="Only files that may hold matching rows.")] = None,
     branch: Annotated[str, Option(help="Branch to rewrite.")] = "main",
-    engine: Annotated[str, Option(metavar=ENGINES, help="Engine that reads and sorts.")] = "duckdb",
+    engine: Engine = "duckdb",
     target_file_size: TargetFileSize = None,
     compression_level: Annotated[int | None, Option(metavar="N", help="Level of the table's codec.")] = None,
     compatible_with: CompatibleWith = "spark-iceberg",

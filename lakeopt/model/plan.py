@@ -203,6 +203,7 @@ class RewritePlan(Document):
     ``schema_id`` and ``table_uuid`` are checked when it is applied. ``measured`` says what the layout was chosen by,
     in this plan or in the one that it names: then the table remembered it, and nothing was searched.
     ``not_applied`` names choices of ``writer`` that the engine cannot express: files are written without them.
+    ``engine_reason`` says why the engine was chosen, where that was left open.
     """
 
     kind: ClassVar[str] = "rewrite_plan"
@@ -226,6 +227,7 @@ class RewritePlan(Document):
     partial_progress: bool = False
     measured: MeasuredLayout | None = None
     not_applied: tuple[str, ...] = ()
+    engine_reason: str = ""
 
     @property
     def is_remembered(self) -> bool:

@@ -30,6 +30,7 @@ from lakeopt.tables.sources import committer_by, read_only_by
 from lakeopt.workflows import journal
 from lakeopt.workflows.chosen_layout import Chosen, chosen_layout, strategy_named
 from lakeopt.workflows.cut_points import Cutting
+from lakeopt.workflows.engine_choice import chosen_engine
 from lakeopt.workflows.file_choice import FileChoice, Groups
 from lakeopt.workflows.partitions import has_older_specs
 
@@ -74,6 +75,7 @@ def plan(
     :raises UnknownName: no such table, branch, strategy, engine or column.
     """
     opened = _opened(table, settings := settings or load_settings())
+    engine, why = chosen_engine(engine, opened, branch, settings)
     _require_sound(opened, engine, branch, where)
     wishes: dict[str, Any] = {"goal": goal, "queries": queries, "time_budget": time_budget, "settings": settings}
     wishes |= {"compatible_with": compatible_with, "compression_level": compression_level, "memory": memory_bytes}
@@ -87,7 +89,7 @@ def plan(
     chosen = replace(chosen, layout=cutting.cut(opened, base, chosen.layout, memory_bytes, settings))
     writer = chosen.writer or opened.writer_options(level=compression_level)
     files = FileChoice(where, target, max_depth, moves, queries, compression_level is not None, engine)
-    said |= {"branch": branch, "engine": engine, "verify": verify}
+    said |= {"branch": branch, "engine": engine, "engine_reason": why, "verify": verify}
     said |= {"target_file_bytes": target, "set_default_sort_order": set_default_sort_order}
     return _decided(said, chosen, writer, files.groups(opened, base, chosen, writer, settings))
 

@@ -38,6 +38,7 @@ def sections(value: RewritePlan) -> Iterator[Section]:
         to_do = Cell("nothing to do", "good")
     options = {name: int(text) if text.isdecimal() else text for name, text in value.writer.items()}
     written = ", ".join(f"{name.replace('_', ' ')} {named(name, option)}" for name, option in options.items())
+    why = f" ({value.engine_reason})" if value.engine_reason else ""
     parts = ", each group by itself" if value.partial_progress else ""
     yield Facts(
         f"Plan {value.plan_id} for {value.table}",
@@ -52,7 +53,7 @@ def sections(value: RewritePlan) -> Iterator[Section]:
             ("rewrites", to_do),
             ("becomes", after if value.groups else NOTHING),
             ("base snapshot", f"{value.base_snapshot_id or NOTHING} on {value.branch}"),
-            ("engine", f"{value.engine}, committed by {value.committer}{parts}, proved by {_proof(value)}"),
+            ("engine", f"{value.engine}{why}, committed by {value.committer}{parts}, proved by {_proof(value)}"),
             ("written with", written or NOTHING),
             *(("not applied", choice) for choice in value.not_applied),
         ),
