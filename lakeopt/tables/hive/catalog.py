@@ -29,10 +29,14 @@ def opened(connected: Catalog, identifier: Identifier) -> HiveTable | None:
     :raises Unreachable: the metastore does not answer.
     """
     metastore = metastore_of(connected)
-    if metastore is None or len(identifier) != 2 or not _is_hive(metastore, identifier):
+    if metastore is None or len(identifier) != 2:
+        return None
+    source = MetastoreSource(metastore, *identifier)
+    table = source.found()
+    if table is None or _is_iceberg(table):
         return None
     name = join_identifier((connected.name, *identifier))
-    return HiveTable(MetastoreSource(metastore, *identifier), name, metastore.properties)
+    return HiveTable(source, name, metastore.properties, source.description_of(table))
 
 
 def hive_tables(metastore: Metastore, namespace: Identifier) -> Iterator[Identifier]:
@@ -68,18 +72,6 @@ def summary(name: str, metastore: Metastore, identifier: Identifier) -> TableSum
     changed = timestamp(max(found.times) // 1_000_000) if found.times else None
     rows = 0 if not found.paths else None
     return TableSummary(name, "hive", 1, len(found.paths), sum(found.sizes), rows, changed)
-
-
-def _is_hive(metastore: Metastore, identifier: Identifier) -> bool:
-    from hive_metastore.ttypes import MetaException, NoSuchObjectException
-
-    try:
-        with metastore.connected() as client:
-            return not _is_iceberg(client.get_table(*identifier))
-    except NoSuchObjectException:
-        return False
-    except MetaException as error:
-        raise metastore.failed(error) from error
 
 
 def _is_iceberg(table: Any) -> bool:

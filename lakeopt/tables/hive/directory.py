@@ -147,6 +147,10 @@ class DirectorySource:
             raise problem
         return held, tuple(found.values())
 
+    def refreshed(self) -> DirectorySource:
+        """The same folder, whose columns are read anew."""
+        return DirectorySource(self.location, self.properties)
+
     def resolve(self, location: str) -> tuple[fs.FileSystem, str]:
         """File system and path of a location, with the properties of the default catalog."""
         from pyiceberg.io import load_file_io

@@ -37,20 +37,30 @@ class MetastoreSource:
         :raises UnknownName: it is gone.
         :raises Unreachable: the metastore does not answer.
         """
-        return self._description(self._table())
+        return self.description_of(self._table())
 
-    def _table(self) -> Any:
+    def found(self) -> Any:
+        """The table as Thrift has it; None where there is none.
+
+        :raises Unreachable: the metastore does not answer.
+        """
         from hive_metastore.ttypes import MetaException, NoSuchObjectException
 
         try:
             with self.connected() as client:
                 return client.get_table(self.database, self.table)
-        except NoSuchObjectException as error:
-            raise UnknownName("table", f"{self.database}.{self.table}", ()) from error
+        except NoSuchObjectException:
+            return None
         except MetaException as error:
             raise self.metastore.failed(error) from error
 
-    def _description(self, table: Any) -> Description:
+    def _table(self) -> Any:
+        if (table := self.found()) is None:
+            raise UnknownName("table", f"{self.database}.{self.table}", ())
+        return table
+
+    def description_of(self, table: Any) -> Description:
+        """A table of Thrift's as a description."""
         storage = self._storage(table, table.sd, table.parameters or {})
         partition_columns = _columns(table.partitionKeys or ())
         if (declared := spark_schema.declared(table.parameters or {})) is not None:
@@ -75,7 +85,7 @@ class MetastoreSource:
         """
         table = self._table()
         if not table.partitionKeys:
-            description = self._description(table)
+            description = self.description_of(table)
             if wanted is None or () in wanted:
                 yield [Partition((), description.storage, description.parameters)]
             return
@@ -158,6 +168,10 @@ class MetastoreSource:
     def _intern(self, value: Any) -> Any:
         """One object for equal values: thousands of partitions say the same."""
         return self._interned.setdefault(value, value)
+
+    def refreshed(self) -> MetastoreSource:
+        """Itself: it remembers nothing."""
+        return self
 
     def resolve(self, location: str) -> tuple[fs.FileSystem, str]:
         """File system and path of a location, with the catalog's credentials."""

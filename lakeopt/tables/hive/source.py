@@ -69,5 +69,8 @@ class Source(Protocol):
         A table without partitions has one, with no values.
         """
 
+    def refreshed(self) -> Source:
+        """The same source, which remembers nothing of what it was asked."""
+
     def resolve(self, location: str) -> tuple[fs.FileSystem, str]:
         """File system and path of a location."""

@@ -27,6 +27,7 @@ from lakeopt.tables.iceberg.arrow_schema import arrow_schema
 from lakeopt.tables.iceberg.planning.planner import CONTENTS
 from lakeopt.tables.iceberg.planning.pruning import Pruning
 from lakeopt.tables.iceberg.planning.scans import partition_constants
+from lakeopt.tables.iceberg.storage import local_path
 from lakeopt.tables.iceberg.writer_properties import target_file_bytes, writer_options
 
 _SCHEMA_ID = 0x7FFFFFFF
@@ -41,9 +42,16 @@ class HiveTable:
     committer = "hive-switch"
     default_spec_id = 0
 
-    def __init__(self, source: Source, identifier: str, properties: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        identifier: str,
+        properties: Mapping[str, Any] | None = None,
+        description: Description | None = None,
+    ) -> None:
         self.source, self._identifier, self._io_properties = source, identifier, dict(properties or {})
-        self.description: Description = source.describe()
+        self.description: Description = description or source.describe()
+        self._local = fs.LocalFileSystem()
         self._filesystems: dict[str, tuple[fs.FileSystem, int]] = {}
 
     @property
@@ -240,9 +248,9 @@ class HiveTable:
 
     def resolve(self, location: str) -> tuple[fs.FileSystem, str]:
         """File system and path of a location, with the catalog's credentials."""
-        head = location[: location.find("/", location.find("://") + 3) + 1] if "://" in location else ""
-        if not head:
-            return self.source.resolve(location)
+        if (local := local_path(location)) is not None:
+            return self._local, local
+        head = location[: location.find("/", location.find("://") + 3) + 1]
         if head not in self._filesystems:  # setting one up takes longer than a partition's listing
             filesystem, path = self.source.resolve(location)
             if not location.endswith(path):
@@ -278,4 +286,4 @@ class HiveTable:
 
     def refresh(self) -> HiveTable:
         """The same table as it is now."""
-        return HiveTable(self.source, self._identifier, self._io_properties)
+        return HiveTable(self.source.refreshed(), self._identifier, self._io_properties)
