@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pyarrow as pa
 import pytest
 import typer
@@ -52,10 +54,11 @@ def fails(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
     return said.err
 
 
-@pytest.fixture
-def flights(lake: Lake) -> Lake:
-    """Forty small appends, as a day's loads leave them, in ``nyc.flights``."""
-    table = None
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A lake with twenty small appends, as a day's loads leave them, in ``nyc.flights``, and a copy of its files."""
+    folder = tmp_path_factory.mktemp("landed")
+    lake, table = Lake(folder / "lake"), None
     for day in range(20):
         planes = [f"N{(day * 7 + n * n) % 97:05d}" for n in range(400)]
         rows = pa.table(
@@ -70,7 +73,20 @@ def flights(lake: Lake) -> Lake:
         )
         table = table or lake.create("nyc.flights", rows.schema)
         table = lake.append(table, rows)
-    return lake
+    shutil.copytree(lake.root, folder / "kept")
+    return lake.root, folder / "kept"
+
+
+@pytest.fixture
+def flights(lake: Lake, landed: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """The lake that landed, as it was then: a test may change it."""
+    root, kept = landed
+    shutil.rmtree(root)
+    shutil.copytree(kept, root)
+    copied = Lake(root)
+    for name, value in copied.environment.items():
+        monkeypatch.setenv(name, value)
+    return copied
 
 
 # --- help and start-up ---------------------------------------------------------------------------------------------
@@ -428,9 +444,8 @@ def test_on_a_terminal_it_shows_the_plan_and_asks(flights: Lake) -> None:
 @pytest.mark.fault
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_rewrite_leaves_the_table_and_its_files_alone(lake: Lake, number: signal.Signals) -> None:
-    rows = pa.table(
-        {"key": pa.array(range(1_500_000, 0, -1)), "text": [f"v{n * 7919 % 1_000_003}" for n in range(1_500_000)]}
-    )
+    keys = np.arange(600_000, 0, -1)
+    rows = pa.table({"key": keys, "text": pa.array(keys * 7919 % 1_000_003).cast(pa.string())})
     table = lake.append(lake.create("big.table", rows.schema), rows)
     files = sorted(lake.warehouse.rglob("*.parquet"))
     process = subprocess.Popen(

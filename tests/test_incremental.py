@@ -41,6 +41,7 @@ def bytes_of(lake: Lake) -> int:
     return sum(file.file_size_in_bytes for file in lake.files(lake.load(NAME)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "key"), [("sort", "at"), ("sort", "key"), ("hilbert", "key")])
 def test_after_an_append_of_one_hundredth_little_is_rewritten(lake: Lake, strategy: str, key: str) -> None:
     choices: dict[str, Any] = {"strategy": strategy, "sort_by": [SortField(key)], "target_file_bytes": TARGET}
@@ -75,6 +76,7 @@ def test_a_depth_below_one_is_refused(lake: Lake) -> None:
         lakeopt.plan(NAME, strategy="sort", sort_by=[SortField("at")], max_depth=0)
 
 
+@pytest.mark.slow
 def test_groups_across_the_boundaries_of_queried_ranges_come_first(lake: Lake, tmp_path: Path) -> None:
     queries = tmp_path / "q.sql"
     queries.write_text(
@@ -137,6 +139,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_chosen_layout_is_remembered_and_serves_new_rows_without_a_search(lake: Lake, searches: list[str]) -> None:
     table = lake.create(NAME, grouped(1, 0).schema)
     lake.append(table, grouped(6000, 1))
@@ -213,6 +216,7 @@ def test_a_memory_that_does_not_fit_is_searched_anew(
     assert len(searches) == before + 1
 
 
+@pytest.mark.slow
 def test_what_a_restored_plan_recorded_is_as_it_was_before(lake: Lake) -> None:
     table = lake.append(lake.create(NAME, grouped(1, 0).schema), grouped(3000, 1))
     first = lakeopt.rewrite(NAME)
@@ -245,6 +249,7 @@ def test_a_plan_that_comes_late_does_not_replace_what_was_measured_later(lake: L
     assert remembered(lake.load(NAME).properties) == later.measured
 
 
+@pytest.mark.slow
 def test_a_column_of_another_type_is_searched_anew(lake: Lake, searches: list[str]) -> None:
     prices = pa.array(range(3000), pa.decimal128(9, 0))
     grouped_prices = grouped(3000, 1).append_column("price", prices)
@@ -319,6 +324,7 @@ def test_the_rate_of_rewrites_is_that_of_the_last_ones(lake: Lake, monkeypatch: 
     assert rates.rewrite_rate(open_table(NAME, Settings()), Settings()) == pytest.approx(read / seconds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [False, True])
 def test_rows_that_the_layout_no_longer_serves_are_a_finding(lake: Lake, changed: bool) -> None:
     def of_day(day: int, count: int, new: bool) -> pa.Table:

@@ -56,7 +56,9 @@ AWKWARD: dict[str, Callable[[], pa.Table]] = {
 }
 
 
-@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "many columns")) for name in AWKWARD]
+)
 def test_an_awkward_table_is_answered_and_becomes_no_larger(name: str) -> None:
     rows = AWKWARD[name]()
     search, chosen = searched(rows, threads=2)

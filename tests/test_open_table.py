@@ -234,6 +234,7 @@ def test_an_empty_table_is_listed_as_empty(lake: Lake) -> None:
     assert list(open_table("db.t").files()) == []
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_lake(lake: Lake) -> None:
     lake.create("db.t", SCHEMA)
     code = "import lakeopt; print([t.table for t in lakeopt.tables().tables])"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -40,12 +41,15 @@ SCHEMA = pa.schema(
 
 def rows(count: int, *, seed: int = 0, first: int = 0) -> pa.RecordBatch:
     rng = np.random.default_rng(seed)
+    numbers = pa.array(rng.integers(0, 1_000_000, count)).cast(pa.string())
+    noise = pa.array(rng.standard_normal(count))
+    bytes_ = pa.Array.from_buffers(pa.binary(16), count, [None, pa.py_buffer(rng.bytes(16 * count))])
     return pa.RecordBatch.from_arrays(
         [
             pa.array(np.arange(first, first + count)),
-            pa.array([f"name {n}" for n in rng.integers(0, 1_000_000, count)]).cast(pa.large_string()),
-            pa.array(rng.standard_normal(count)),
-            pa.array([rng.bytes(16) for _ in range(count)], pa.uuid()),
+            pc.binary_join_element_wise("name", numbers, " ").cast(pa.large_string()),
+            noise,
+            pa.ExtensionArray.from_storage(pa.uuid(), bytes_),
         ],
         schema=SCHEMA,
     )

@@ -62,6 +62,7 @@ def test_second_run_finds_nothing_to_do(lake: Lake) -> None:
     assert result.groups_skipped == 1
 
 
+@pytest.mark.slow
 def test_heavy_value_and_long_common_prefixes_reach_excess_zero(lake: Lake) -> None:
     """At least 16 files, a top value that fills 3 or more, strings that agree in their first 20 characters."""
     random = np.random.default_rng(7)
@@ -223,6 +224,7 @@ def test_history_holds_plans_and_results_in_full(lake: Lake) -> None:
     assert done[0].result["verification"]["matched"] is True
 
 
+@pytest.mark.slow
 def test_a_killed_run_stands_in_no_ones_way(lake: Lake) -> None:
     """Not even in that of the same plan: its files may lie where it left them, its journal says what became of it."""
     table = lake.flights(days=6)

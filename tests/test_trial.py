@@ -78,6 +78,7 @@ def test_a_whole_trial_is_what_is_written(order: tuple[str, ...], group_rows: in
     assert trial.cost(RowOrder(order), table.num_rows) == pytest.approx(file, rel=0.02)
 
 
+@pytest.mark.slow
 def test_windows_estimate_the_whole() -> None:
     table = events(300_000)
     trial = Trial(table, WRITER, encodings=ENCODINGS, threads=2)

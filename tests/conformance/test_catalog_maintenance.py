@@ -19,6 +19,9 @@ from lakeopt.model.plan import SortField
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.expire_snapshots import apply_expiry, plan_expiry
 
+#: Whole commands on tables of their own, half a second each: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 KEY = (SortField("dest"),)
 
 

@@ -21,6 +21,9 @@ from lakeopt.errors import Stale, WorkFailed
 from lakeopt.model.plan import SortField
 from lakeopt.tables.open import open_table
 
+#: Whole commands on tables of their own, half a second each: left out of `make check`.
+pytestmark = pytest.mark.slow
+
 KEY = (SortField("dest"), SortField("carrier"))
 
 

@@ -80,6 +80,14 @@ def consistent(value: Any) -> Any:
     return value
 
 
+@functools.cache
+def validator_of(kind: str) -> jsonschema.Draft202012Validator:
+    """The schema of a kind, which is itself one."""
+    schema = schema_of(KINDS[kind])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
 CHECKS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -90,9 +98,7 @@ def test_a_value_reads_back_as_written_and_fits_its_schema(kind: str, data: st.D
     value = data.draw(values(KINDS[kind]))
     text = to_json(value)
     assert from_json(KINDS[kind], text) == value
-    schema = schema_of(KINDS[kind])
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.Draft202012Validator(schema).validate(json.loads(text))
+    validator_of(kind).validate(json.loads(text))
 
 
 @pytest.mark.parametrize("kind", KINDS)
