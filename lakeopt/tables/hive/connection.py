@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlparse
 
-from lakeopt.errors import ConfigurationError, LakeoptError, MissingExtra, Unreachable, first_line
+from lakeopt.errors import ConfigurationError, MissingExtra, Unreachable, first_line
 
 #: Seconds that one answer is waited for, unless the catalog's property ``hive.client-timeout-seconds`` says otherwise.
 TIMEOUT = 60.0
@@ -22,8 +22,7 @@ class Metastore:
         self.name = name
         self.properties = {key: str(value) for key, value in properties.items()}
 
-    @contextmanager
-    def connected(self, *, raw: bool = False) -> Iterator[Any]:
+    def connected(self, *, raw: bool = False) -> Connection:
         """A Thrift client, closed afterwards. What the metastore itself answers is raised as it comes.
 
         With ``raw`` a connection that breaks raises what the client raised, too.
@@ -31,29 +30,9 @@ class Metastore:
         :raises Unreachable: it does not answer.
         :raises MissingExtra: the extra ``hive`` is not installed.
         """
-        try:
-            from hive_metastore.ThriftHiveMetastore import Client
-            from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
-        except ImportError as error:
-            raise MissingExtra("thrift", "hive") from error
-        transport = None
-        try:
-            transport = self._open()
-            client = Client(TBinaryProtocolAccelerated(transport))
-            if ugi := self.properties.get("ugi"):
-                client.set_ugi(*ugi.split(":"))
-            yield client
-        except LakeoptError:
-            raise
-        except Exception as error:
-            if raw or not _is_silence(error):
-                raise
-            raise self.silent(error) from error
-        finally:
-            if transport is not None:
-                transport.close()
+        return Connection(self, raw=raw)
 
-    def _open(self) -> Any:
+    def open(self) -> Any:
         """An open transport to the first address that takes one."""
         from thrift.transport.TTransport import TTransportException
 
@@ -95,6 +74,37 @@ class Metastore:
         """The error for a metastore that answers that something went wrong in it."""
         reason = getattr(error, "message", None) or first_line(error)
         return Unreachable(f"catalog {self.name!r} failed: {reason}", hint="see the metastore's log")
+
+
+class Connection:
+    """One connection, as a context. No generator: what the metastore raises takes no traceback of another frame."""
+
+    def __init__(self, metastore: Metastore, *, raw: bool) -> None:
+        self._metastore, self._raw = metastore, raw
+        self._transport: Any = None
+
+    def __enter__(self) -> Any:
+        try:
+            from hive_metastore.ThriftHiveMetastore import Client
+            from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
+        except ImportError as error:
+            raise MissingExtra("thrift", "hive") from error
+        self._transport = self._metastore.open()
+        client = Client(TBinaryProtocolAccelerated(self._transport))
+        if ugi := self._metastore.properties.get("ugi"):
+            try:
+                client.set_ugi(*ugi.split(":"))
+            except Exception as error:
+                self.__exit__(type(error), error, None)
+                raise
+        return client
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._transport.close()
+        if isinstance(error, Exception) and not self._raw and _is_silence(error):
+            raise self._metastore.silent(error) from error
 
 
 def _is_silence(error: Exception) -> bool:
