@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import signal
+import time
 from collections.abc import Callable
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -340,3 +341,29 @@ def test_row_groups_end_where_blocks_do(block: int, limit: int, expected: int, t
     assert set(range(block, total, block)) <= ends or block < limit
     for start, end in pairwise([0, *sorted(ends)]):
         assert start // block == (end - 1) // block or (start % block == 0 and (end % block == 0 or end == total))
+
+
+def test_the_same_rows_make_the_same_files_however_threads_are_scheduled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = WriterOptions(row_group_rows=5_000)
+    encode_rows = RollingWriter._encode
+    made: list[list[tuple[int, int]]] = []
+    for turn in range(3):
+        draw = np.random.default_rng(turn)
+
+        def slowly(self: RollingWriter, *given: Any, draw: Any = draw) -> Any:
+            time.sleep(draw.random() * 0.004)
+            return encode_rows(self, *given)
+
+        monkeypatch.setattr(RollingWriter, "_encode", slowly)
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        with open_writer(folder, target_file_bytes=300_000, options=options, threads=3) as writer:
+            for start in range(0, 100_000, 2_000):
+                writer.write(rows(2_000, seed=start // 20_000, first=start))
+            staged = writer.finish()
+        groups = [pq.read_metadata(path) for path in paths(staged)]
+        made.append([(one.num_rows, one.num_row_groups) for one in groups])
+    assert made[0] == made[1] == made[2]
+    assert len(made[0]) > 3

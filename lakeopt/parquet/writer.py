@@ -80,7 +80,9 @@ class RollingWriter:
         self._options, self._sort, self._metadata = options, tuple(sort), dict(footer_metadata or {})
         self._locate, self._resolve, self._progress = locate, resolve, progress
         divided = leading is not None and leading.divides_files
-        self._sizing = Sizing(target_file_bytes * (DIVIDED if divided else 1), 0 if divided else expected_rows, block_rows)
+        self._sizing = Sizing(
+            target_file_bytes * (DIVIDED if divided else 1), 0 if divided else expected_rows, block_rows
+        )
         self._output = output_format(self._schema, options, form)
         self._threads = max(threads, 1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode")
@@ -186,7 +188,9 @@ class RollingWriter:
         self._pending_rows += rows
 
     def _submit(self) -> None:
-        while len(self._encoding) >= self._threads or (self._encoding and self._encoding[0][2].done()):
+        # Never earlier, though it may be done: what is known of sizes decides the cuts, and the same rows are to make
+        # the same files each time.
+        while len(self._encoding) >= self._threads:
             self._append_oldest()
         file, rows = self._sizing.cut(self._row_limit(), self._pending_rows)
         table = self._take(rows)
