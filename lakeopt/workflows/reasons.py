@@ -41,6 +41,17 @@ def skipped(study: Study) -> str:
     return f" {len(held)} of its queries {'is' if len(held) == 1 else 'are'} left out: {listed}." if held else ""
 
 
+def measured_as(study: Study) -> str:
+    """That sizes are those of Parquet, where the files are not."""
+    import pyarrow.compute as pc
+
+    formats = {name.upper() for name in pc.unique(study.opened.files["file_format"]).to_pylist()} - {"PARQUET"}
+    if not formats:
+        return ""
+    held = " and ".join(sorted(formats))
+    return f" Sizes were measured in Parquet: what the table's {held} files will take differs, orders compare alike."
+
+
 def merged(baseline: Baseline) -> str:
     """What merging small files and encoding them anew gains, which a copy of their bytes does not."""
     now, then = format_size(baseline.current_bytes), format_size(baseline.tuned_bytes)

@@ -113,7 +113,7 @@ def _choice(study: Study, found: SearchResult, goal: Goal) -> tuple[list[Candida
     else:
         reason = reasons.no_gain(study, found) + reasons.encoded_anew(baseline)
         reason += reasons.left_small() if study.has_small_files() else ""
-    return candidates, chosen, reason + reasons.skipped(study)
+    return candidates, chosen, reason + reasons.measured_as(study) + reasons.skipped(study)
 
 
 def _options(

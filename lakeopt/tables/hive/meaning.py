@@ -41,11 +41,13 @@ def reason(locations: Sequence[str], file_format: str, schema: pa.Schema, resolv
     :raises DataFileError: a file is damaged.
     :raises Unreachable: the storage does not answer.
     """
-    found = file_form(locations, file_format, schema, resolve)
-    if isinstance(found, str):
-        return found
-    if file_format.lower() == "parquet":
-        for location in locations:
-            if holds_nanoseconds(stored_file(location, resolve), resolve):
-                return "it holds timestamps of nanoseconds, which are not carried here"
+    if file_format.lower() != "parquet" or not locations:
+        found = file_form(locations, file_format, schema, resolve)
+        return found if isinstance(found, str) else None
+    files = [stored_file(location, resolve) for location in locations]
+    form = parquet_form(files, schema)
+    if isinstance(form, str):
+        return form
+    if any(holds_nanoseconds(file, resolve) for file in files):
+        return "it holds timestamps of nanoseconds, which are not carried here"
     return None
