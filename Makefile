@@ -108,8 +108,9 @@ $(S3_SERVER):
 	PATH="$$($(GO_FITS) || echo $(abspath $(GO))/bin:)$$PATH" GOBIN=$(abspath $(dir $@)) GOTOOLCHAIN=local \
 	  go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
+# Three workers on two cores: tests often wait for servers, disks and processes that they start.
 test: services ## all tests, with every real service whose tool this machine has
-	$(BIN)/python -m pytest -n 2 --dist loadfile -p no:cacheprovider
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -p no:cacheprovider
 
 soak: services ## every fault test in full; writes its result file under benchmarks/results/
 	LAKEOPT_SOAK=1 $(BIN)/python -m pytest -m fault --timeout 3600 -p no:cacheprovider

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are imported by file; this lets them import `lake`
 
+from balance import ByFileAndService, longest_first
 from lake import Lake
 from servers.fixtures import chromium, hive, hive_port, moto, postgres, rest, rest_on_s3, s3
+from servers.process import SHORT_LIVED
 
 __all__ = ["chromium", "hive", "hive_port", "moto", "postgres", "rest", "rest_on_s3", "s3"]
 
@@ -22,7 +25,20 @@ FEW = 10
 hypothesis.settings.register_profile("check", max_examples=FEW, deadline=None)  # on busy machines too, as in CI
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFileAndService | None:
+    """``--dist loadfile`` also keeps files together that need the same service."""
+    return ByFileAndService(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put long tests first where there are several workers, and hold properties to few examples."""
+    if hasattr(config, "workerinput"):
+        longest_first(items)
+    _ask_for_less(config, items)
+
+
+def _ask_for_less(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With the profile ``check``, properties that ask for more than ``FEW`` get ``FEW``: a profile alone does not."""
     if config.getoption("--hypothesis-profile", None) != "check":
         return
@@ -35,7 +51,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C be heard, here and in processes that tests start: of a background job it is ignored."""
+    """Let Ctrl-C be heard, here and in processes that tests start: of a background job it is ignored.
+
+    Each ``java`` that they start takes its options from the environment.
+    """
+    os.environ.setdefault("JDK_JAVA_OPTIONS", " ".join(SHORT_LIVED))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

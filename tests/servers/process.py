@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+#: JVMs of tests end within minutes, mostly within seconds: compiling for long runs takes more than it gives.
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 
@@ -59,7 +61,8 @@ def compiled(folder: Path, classes: str, *sources: str) -> str:
     """The class path ``classes`` after some of ``tests/servers/java``, compiled into ``folder``."""
     into = folder / "classes"
     files = [str(Path(__file__).parent / "java" / name) for name in sources]
-    command = ["javac", "-nowarn", "-proc:none", "-cp", classes, "-d", str(into), *files]
+    options = [f"-J{option}" for option in SHORT_LIVED]
+    command = ["javac", *options, "-nowarn", "-proc:none", "-cp", classes, "-d", str(into), *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
     return f"{into}:{classes}"
