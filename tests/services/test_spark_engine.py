@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import lakeopt
+from lakeopt.engines.spark.native_ranges import native_ranges
+from lakeopt.engines.spark.ordering import Term
 from lakeopt.errors import (
     CommitConflict,
     CommitOutcomeUnknown,
@@ -19,6 +23,7 @@ from lakeopt.errors import (
     Refused,
     StalePlan,
 )
+from lakeopt.keys.row_ranges import even_ranges
 from lakeopt.model.plan import SortField
 from lakeopt.model.result import RewriteResult
 
@@ -123,6 +128,28 @@ def test_a_delete_since_the_plan_ends_it_and_an_append_does_not(spark: Any) -> N
     with pytest.raises(StalePlan):
         lakeopt.apply(second, memory_bytes=MEMORY)
     assert rows_of(spark, name) == before
+
+
+def test_ranges_in_words_of_spark_are_those_of_lakeopt(spark: Any) -> None:
+    generator = np.random.default_rng(3)
+    rows = [
+        (None if a < 0 else int(a), None if b < 1 else "\u00e9ab"[int(b) % 3] * int(b), n)
+        for n, (a, b) in enumerate(zip(generator.integers(-2, 9, 500), generator.integers(0, 6, 500), strict=True))
+    ]
+    frame = spark.createDataFrame(rows, "a INT, b STRING, n BIGINT")
+    held = pa.table({"a": pa.array([r[0] for r in rows], pa.int32()), "b": [r[1] for r in rows], "n": range(500)})
+    columns = [column.combine_chunks() for column in held.columns]
+    for ascending, nulls_first in ((True, True), (True, False), (False, True), (False, False)):
+        order = [Term("a", ascending, nulls_first), Term("b", not ascending, nulls_first), Term("n")]
+        ranges = even_ranges(columns, [term.direction for term in order], 9)
+        native = native_ranges(ranges, order)
+        assert native is not None
+        found = dict(frame.select("n", native.alias("place")).collect())
+        assert [found[n] for n in range(500)] == ranges(columns).tolist()
+        assert max(Counter(found.values()).values()) <= 56
+    assert native_ranges(even_ranges(columns, [(True, True)] * 3, 90), order) is None
+    floats = [pa.array([0.5, 1.5])]
+    assert native_ranges(even_ranges(floats, [(True, True)], 2), [Term("x")]) is None
 
 
 @pytest.mark.parametrize("strategy", ["z-order", "hilbert", "pv-buckets"])

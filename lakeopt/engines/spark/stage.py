@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from lakeopt.engines.spark.arrow_values import RangeNumbers
 from lakeopt.engines.spark.java_table import StagedRewrite, load
 from lakeopt.engines.spark.lineage import Digest, has_lineage, lineage_of, require_kept
+from lakeopt.engines.spark.native_ranges import native_ranges
 from lakeopt.engines.spark.ordering import (
     LEADING,
     RANGE,
@@ -37,8 +38,9 @@ from lakeopt.model.scan import StageRequest, TableSource, staged_schema
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-#: Rows whose keys are looked at to divide all rows evenly.
-SAMPLE_ROWS = 1_000_000
+#: Rows whose keys are looked at to divide all rows evenly: so many a range (a part more or less by 1 % then), and
+#: between so many in all.
+SAMPLE_A_RANGE, SAMPLE_LEAST, SAMPLE_MOST = 20_000, 200_000, 1_000_000
 #: Tasks, not sizes, divide rows into files; the writer cuts a file only where it comes to so many times the target
 #: (and a row group: what is not written yet it counts uncompressed).
 _LARGEST = 2
@@ -139,7 +141,10 @@ def _sorted(
     else:
         ranges = _ranges(framed, request, order, count, divides=divides)
         names = [quoted(term.name) for term in order]
-        framed = framed.withColumn(RANGE, arrow_function(RangeNumbers(ranges), "int")(*names))
+        native = native_ranges(ranges, order)
+        framed = framed.withColumn(
+            RANGE, arrow_function(RangeNumbers(ranges), "int")(*names) if native is None else native
+        )
         framed = distributed(framed, len(ranges.cuts[0]) + 1)
     sorts = [column for term in order for column in term.sorts()]
     return framed.sortWithinPartitions(*sorts).select(*(quoted(name) for name in written))
@@ -149,8 +154,9 @@ def _ranges(frame: DataFrame, request: StageRequest, order: list[Term], count: i
     """Where rows are cut, by the keys of all rows or, where these are many, of a part of them."""
     rows = pc.sum(request.scan.files["record_count"]).as_py()
     keys = frame.select(*(quoted(term.name) for term in order))
-    if rows > SAMPLE_ROWS:
-        keys = keys.sample(SAMPLE_ROWS / rows, seed=0)
+    wanted = min(SAMPLE_MOST, max(SAMPLE_LEAST, SAMPLE_A_RANGE * count))
+    if rows > wanted:
+        keys = keys.sample(wanted / rows, seed=0)
     held: Any = keys.toArrow()
     columns = [column.combine_chunks() for column in held.columns]
     directions = [term.direction for term in order]
