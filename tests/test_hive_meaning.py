@@ -233,6 +233,18 @@ def test_a_column_that_some_files_lack_is_null_there(tmp_path: Path, missing: st
     )
 
 
+def test_a_column_without_nulls_in_some_files_may_hold_them_in_the_new_one(tmp_path: Path) -> None:
+    """Spark says that there are none, at whatever depth, where a query cannot make one."""
+    root = tmp_path / "t"
+    for number, (value, nullable) in enumerate((([1, 2], False), ([3, None], True))):
+        kind = pa.list_(pa.field("element", pa.int32(), nullable))
+        rows = pa.table({"n": pa.array([number]), "l": pa.array([value], kind)})
+        parquet(rows.cast(pa.schema([pa.field("n", pa.int64(), nullable), ("l", kind)])), root / f"{number}.parquet")
+    [path] = rewritten(scanned(root), tmp_path / "new", (("n", True, True),))
+    assert pq.read_table(path).to_pylist() == [{"n": 0, "l": [1, 2]}, {"n": 1, "l": [3, None]}]
+    assert pq.ParquetFile(path).schema.equals(pq.ParquetFile(root / "1.parquet").schema)
+
+
 SPARK = {"org.apache.spark.version": "4.1.0"}
 LEGACY = {**SPARK, "org.apache.spark.legacyDateTime": "", "org.apache.spark.timeZone": "America/Los_Angeles"}
 LEGACY_96 = {**SPARK, "org.apache.spark.legacyINT96": "", "org.apache.spark.timeZone": "America/Los_Angeles"}

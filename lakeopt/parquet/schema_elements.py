@@ -139,9 +139,20 @@ def arrow_schema(elements: Sequence[Struct]) -> pa.Schema:
 def meaning(tree: Tree) -> tuple[Any, ...]:
     """All that readers go by, so that equal ones are read alike: older and newer ways to say a type are one.
 
-    Without field ids, and without the names of what is inside lists and maps.
+    Without field ids, without the names of what is inside lists and maps, and whether there may be nulls: a writer says
+    so by the rows that it has.
     """
     return _meaning(tree, name_of(tree.head))
+
+
+def with_nulls_of(tree: Tree, other: Tree) -> Tree:
+    """A tree that may hold nulls wherever one of two of the same meaning may."""
+    pairs = zip(tree.elements, other.elements, strict=True)
+    return Tree(tuple({**own, REPETITION: held[REPETITION]} if _is_optional(held) else own for own, held in pairs))
+
+
+def _is_optional(element: Struct) -> bool:
+    return REPETITION in element and _repetition(element) == OPTIONAL
 
 
 def _meaning(tree: Tree, name: str) -> tuple[Any, ...]:
@@ -151,7 +162,7 @@ def _meaning(tree: Tree, name: str) -> tuple[Any, ...]:
     numbers = [head[number][1] if number in head else 0 for number in (SCALE, PRECISION)] if said == "decimal" else []
     return (
         name,
-        _repetition(head),
+        _repetition(head) == REPEATED,
         head[TYPE][1] if TYPE in head and not inner else None,
         head[LENGTH][1] if LENGTH in head and head.get(TYPE, (0, -1))[1] == FIXED else 0,
         said,

@@ -22,9 +22,7 @@ from lakeopt.parquet.schema_elements import (
     INT64,
     INT96,
     LENGTH,
-    OPTIONAL,
     PRECISION,
-    REPETITION,
     SCHEMA,
     TYPE,
     Tree,
@@ -34,6 +32,7 @@ from lakeopt.parquet.schema_elements import (
     meaning,
     schema_of,
     trees,
+    with_nulls_of,
 )
 from lakeopt.parquet.stitch import CHUNK_META, NUM_ROWS
 from lakeopt.parquet.thrift import I32, Struct, encode
@@ -114,6 +113,8 @@ def parquet_form(files: Sequence[StoredFile], schema: pa.Schema) -> ParquetForm 
     codec = _codec(files)
     if codec not in _WRITTEN:
         return f"its files are compressed with {codec}, which is not written here"
+    if name := next((name for name, tree in found if _is_two_level(tree)), None):
+        return f"column {name} has lists of structs of one field in two levels, which are not read alike everywhere"
     alike = len({tuple(meaning(column) for column in file.columns) for file in files}) == 1
     elements = schema_of([tree for _, tree in found], pattern.root)
     decimals = _decimals(elements)
@@ -199,18 +200,21 @@ def _columns(files: Sequence[StoredFile], schema: pa.Schema) -> list[tuple[str, 
             name = names.get(tree.name.lower())
             if name is None:
                 return f"files hold column {tree.name}, which the table does not have"
-            key = meaning(tree)[2:]
+            key = meaning(tree)[1:]
             if keys.setdefault(name, key) != key:
                 return f"column {name} is stored in more than one way in its files"
-            if name not in held or _is_wider(tree, held[name]):
-                held[name] = tree
+            held[name] = with_nulls_of(held[name], tree) if name in held else tree
     return list(held.items()) or "its files have no columns"
 
 
-def _is_wider(tree: Tree, before: Tree) -> bool:
-    """Whether a column may hold nulls that could not do so in a file looked at before."""
-    now, then = (one.head.get(REPETITION, (0, 0))[1] for one in (tree, before))
-    return bool(now == OPTIONAL and then != OPTIONAL)
+def _is_two_level(tree: Tree) -> bool:
+    """Whether a list anywhere has a struct of one field for its repeated group, which DuckDB takes for that field."""
+    inner = tree.children
+    if annotation(tree.head) == "list" and len(inner) == 1 and len(inner[0].children) == 1:
+        called = inner[0].name
+        if called == "array" or called == f"{tree.name}_tuple":
+            return True
+    return any(map(_is_two_level, inner))
 
 
 def _codec(files: Sequence[StoredFile]) -> str:
