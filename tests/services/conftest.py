@@ -18,7 +18,7 @@ from servers.process import CACHE, ROOT, need
 
 JARS = CACHE / "jars"
 #: A program for another version of Spark, which reads its arguments.
-collect_ignore = ["spark_read.py"]
+collect_ignore = ["spark_read.py", "spark_hive_session.py"]
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ Read by Spark's own readers and by Hive's, which Spark calls where it is told no
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
+from servers.process import ROOT, need
 
 import lakeopt
 from lakeopt.model.plan import SortField
@@ -139,6 +143,11 @@ def paths(spark_hive: Any) -> list[Path]:
     ]
 
 
+def by_duckdb(files: list[Path]) -> Counter[str]:
+    """Rows of Parquet files as DuckDB's reader finds them."""
+    return Counter(map(repr, duckdb.read_parquet(list(map(str, files)), hive_partitioning=False).fetchall()))
+
+
 def said(path: Path) -> str:
     """What a Parquet footer says: schema, key-values, writer."""
     footer = pq.ParquetFile(path)
@@ -158,6 +167,7 @@ def test_readers_find_the_same_rows_after_a_rewrite(spark_hive: Any, name: str) 
     if table.holds:
         assert table.holds in said(first[0])
     told = pq.ParquetFile(first[0]).schema if "orc" not in table.stored.lower() else None
+    rows = by_duckdb(first) if told is not None else None
     key = SortField(TEXT if "USING" in table.stored else "c7")
     result = lakeopt.apply(lakeopt.plan(spark_hive.name("t"), strategy="sort", sort_by=(key,)))
     assert (result.groups_done, result.groups_failed, dict(result.skipped)) == (2, 0, {})
@@ -167,6 +177,7 @@ def test_readers_find_the_same_rows_after_a_rewrite(spark_hive: Any, name: str) 
     assert [seen(spark_hive, reader) for reader in readers] == before
     if told is not None:
         assert pq.ParquetFile(after[0]).schema.equals(told)
+        assert by_duckdb(after) == rows
 
 
 def test_files_of_two_calendars_stay_apart(spark_hive: Any) -> None:
@@ -182,3 +193,27 @@ def test_files_of_two_calendars_stay_apart(spark_hive: Any) -> None:
         "dates or timestamps of its files are read by more than one calendar or zone"
     }
     assert seen(spark_hive, {}) == before
+
+
+def test_files_of_spark_3_5_in_its_old_calendar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written and read by Spark 3.5 in the zone of Los Angeles, which refuses old dates that no key explains."""
+    python = ROOT / ".venv-spark35" / "bin" / "python"
+    need("Spark 3.5", python.exists(), "run `make services`")
+    monkeypatch.setenv("LAKEOPT_STATE_DIR", str(tmp_path / "state"))
+    script = Path(__file__).with_name("spark_hive_session.py")
+    command = [str(python), str(script), str(tmp_path / "lake")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as spark:
+        assert spark.stdin is not None
+        assert spark.stdout is not None
+        before = json.loads(spark.stdout.readline())
+        done = {}
+        for name in ("parquet", "orc"):
+            plan = lakeopt.plan(str(tmp_path / "lake" / name), strategy="sort", sort_by=(SortField("text"),))
+            done[name] = lakeopt.apply(plan)
+        spark.stdin.write("\n")
+        spark.stdin.flush()
+        assert json.loads(spark.stdout.readline()) == before
+    assert {name: (result.groups_done, result.groups_failed) for name, result in done.items()} == {
+        "parquet": (2, 0),
+        "orc": (2, 0),
+    }
