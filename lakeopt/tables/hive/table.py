@@ -122,7 +122,8 @@ class HiveTable:
     @cached_property
     def properties(self) -> Mapping[str, str]:
         """Table parameters, and the layout that lakeopt remembers."""
-        return {**self.description.parameters, **layout_memory.load(self)}
+        noted = layout_memory.load(self) if self.description.storage.location else {}
+        return {**self.description.parameters, **noted}
 
     @property
     def read_only(self) -> str | None:
@@ -136,7 +137,9 @@ class HiveTable:
 
     @cached_property
     def contents(self) -> Contents:
-        """Partitions and files, listed once."""
+        """Partitions and files, listed once; a view has none."""
+        if not self.description.storage.location:
+            return Contents()
         return read_contents(
             self.source.partitions(),
             self.base_location,
