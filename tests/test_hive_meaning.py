@@ -21,12 +21,14 @@ from pyarrow import orc
 from lakeopt.engines.duckdb import ENGINE
 from lakeopt.errors import Refused
 from lakeopt.model.scan import Scan, StageRequest, WriterOptions
+from lakeopt.orc import footers as orc_footers
 from lakeopt.parquet import int96
 from lakeopt.parquet.raw_footer import RawFooter, chunks, row_groups
 from lakeopt.parquet.schema_elements import CREATED_BY, INT96, NAME, SCHEMA, TYPE, leaves, meaning, trees
 from lakeopt.parquet.stitch import CHUNK_META, KEY_VALUES
 from lakeopt.parquet.thrift import BINARY, LIST, STRUCT, Items, encode
 from lakeopt.tables.hive import meaning as hive_meaning
+from lakeopt.tables.hive.orc_meaning import orc_form
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.verify import prove, staged_scan
 
@@ -203,6 +205,63 @@ def test_lists_in_two_levels_stay_so(tmp_path: Path) -> None:
     [path] = rewritten(scanned(root), tmp_path / "new", (("n", True, True),))
     assert footer_of(path)[SCHEMA] == footer_of(root / "a.parquet")[SCHEMA]
     assert pq.read_table(path)["l"].to_pylist() == [None, [], [1, 2]]
+
+
+def test_lists_that_readers_take_for_others_are_left_alone(tmp_path: Path) -> None:
+    """A repeated group of one field is a struct to the format's rules, if it is called so, and that field to DuckDB."""
+    kind = pa.list_(pa.field("element", pa.struct([("z", pa.int32())]), nullable=False))
+    parquet(pa.table({"l": pa.array([[{"z": 1}]], kind)}), tmp_path / "a.parquet")
+
+    def flatten(footer: dict[int, Any]) -> None:
+        head, outer, _, group, leaf = footer[SCHEMA][1].values
+        group = {**group, 3: (group[3][0], 2), NAME: (BINARY, b"array")}
+        footer[SCHEMA] = (LIST, Items(STRUCT, [head, outer, group, leaf]))
+
+    edited(tmp_path / "a.parquet", flatten)
+    assert leaves(footer_of(tmp_path / "a.parquet")[SCHEMA][1].values)[0].definition == 3
+    schema, paths = pa.schema([("l", kind)]), [str(tmp_path / "a.parquet")]
+    found = hive_meaning.file_form(paths, "parquet", schema, lambda path: (pa.fs.LocalFileSystem(), path))
+    assert found == "column l has lists of structs of one field in two levels, which are not read alike everywhere"
+
+
+def test_orc_without_names_is_told_by_place(tmp_path: Path) -> None:
+    """Files of Hive before 2: a column more in the table is one that they lack."""
+    as_orc(pa.table({"_col0": [1], "_col1": ["x"]}), tmp_path / "a.orc")
+    schema = pa.schema([("b", pa.int64()), ("a", pa.string()), ("c", pa.string())])
+
+    def form(columns: pa.Schema) -> Any:
+        return hive_meaning.file_form(
+            [str(tmp_path / "a.orc")], "orc", columns, lambda path: (pa.fs.LocalFileSystem(), path)
+        )
+
+    assert form(schema).schema.names == ["b", "a"]
+    assert form(pa.schema([schema.field(0)])) == "files hold 2 columns, the table has 1"
+    assert (
+        form(pa.schema([("a", pa.string()), ("b", pa.int64())])) == "column a is int64 in files and string in the table"
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "zone", "expected"),
+    [
+        (NEW, "GMT", None),
+        (OLD.replace(year=1890), "GMT", "it holds timestamps before 1970, or may, and Java cannot read the fractions"),
+        (NEW, "Asia/Tokyo", "timestamps were written in the zone Asia/Tokyo, and would be in UTC"),
+    ],
+)
+def test_orc_timestamps_that_would_change_are_left_alone(
+    tmp_path: Path, first: dt.datetime, zone: str, expected: str | None
+) -> None:
+    as_orc(table(first, count=5).select(["At"]), tmp_path / "a.orc")
+    schema = pa.schema([("at", pa.timestamp("us"))])
+    footer = dataclasses.replace(orc_footers.read_footer(str(tmp_path / "a.orc"), _local), zone=zone)
+    found = orc_form([footer], schema)
+    assert (found if isinstance(found, str) else "").startswith(expected or "")
+    assert isinstance(found, str) == (expected is not None)
+
+
+def _local(path: str) -> Any:
+    return pa.fs.LocalFileSystem(), path
 
 
 def test_text_without_its_annotation_stays_bytes(tmp_path: Path) -> None:
