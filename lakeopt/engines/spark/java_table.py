@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeopt.engines.spark.catalogs import spark_identifier
 from lakeopt.engines.spark.session import java_classes, jvm, reason
+from lakeopt.engines.spark.unfinished import apart
 from lakeopt.errors import ConfigurationError, Refused, StalePlan, Unreachable
 from lakeopt.model.scan import TableSource
 
@@ -70,9 +71,7 @@ class JavaTable:
             sets.stageTasks(table, name, java_list(self.spark, tasks))
             yield StagedRewrite(self.spark, name, lambda: list(each(coordinator.fetchNewFiles(table, name))))
         finally:
-            cache.remove(name)
-            sets.removeTasks(table, name)
-            coordinator.clearRewrite(table, name)
+            apart(lambda: (cache.remove(name), sets.removeTasks(table, name), coordinator.clearRewrite(table, name)))
 
 
 @dataclass(frozen=True)

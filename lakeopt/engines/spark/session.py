@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +68,15 @@ def _started(conf: Mapping[str, str], threads: int, memory_bytes: int) -> SparkS
     }
     settings = {"spark.app.name": "lakeopt", "spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR"}
     settings |= {} if "spark.master" in conf else local
+    handler = signal.getsignal(signal.SIGINT)
     try:
         return SparkSession.builder.config(map={**settings, **conf, **jars}).getOrCreate()
     except Exception as error:  # py4j, pyspark and the gateway's own process raise types of many kinds
         raise ConfigurationError(f"Spark does not start: {reason(error)}", hint="see its log above") from error
+    finally:
+        # Spark puts a handler in its place that talks to the JVM amid an answer, so that Ctrl-C ends in any error.
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _share_python(spark: SparkSession) -> None:

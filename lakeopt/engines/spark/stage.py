@@ -57,8 +57,9 @@ def stage(request: StageRequest) -> pa.Table:
     table = load(spark, source)
     tasks = table.tasks(paths)
     group = f"lakeopt-{uuid.uuid4()}"
-    with _removed_on_failure(request, source), job_group(spark, group, f"lakeopt: {'.'.join(source.name)}"):
-        with table.staged(tasks, table_properties(request.writer, source.folder)) as rewrite:
+    properties = table_properties(request.writer, source.folder)
+    with _removed_on_failure(request, source):
+        with table.staged(tasks, properties) as rewrite, job_group(spark, group, f"lakeopt: {'.'.join(source.name)}"):
             lineage = _write(request, source, rewrite, order)
             new_files = rewrite.new_files()
         staged = staged_list(new_files, request)

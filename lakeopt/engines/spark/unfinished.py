@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from lakeopt.errors import Unreachable
 
 if TYPE_CHECKING:
     from pyarrow import fs
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 #: How long to wait for cancelled jobs to end (seconds) before their files are looked for.
@@ -24,17 +26,37 @@ def job_group(spark: SparkSession, name: str, description: str) -> Iterator[None
     context.setJobGroup(name, description, interruptOnCancel=True)
     try:
         yield
-    except BaseException:
-        with contextlib.suppress(Exception):  # the JVM itself may be gone
-            context.cancelJobGroup(name)
-            deadline = time.monotonic() + _PATIENCE
-            tracker = context.statusTracker()
-            while tracker.getActiveJobsIds() and time.monotonic() < deadline:
-                time.sleep(0.05)
+    except BaseException as error:
+        apart(lambda: _cancel(context, name))
+        if isinstance(error, Exception):
+            with contextlib.suppress(Exception):
+                context._jsc.clearJobGroup()
         raise
-    finally:
-        with contextlib.suppress(Exception):
-            context._jsc.clearJobGroup()
+    context._jsc.clearJobGroup()
+
+
+def apart(clean_up: Callable[[], object]) -> None:
+    """Clean up in a thread of its own, for a few seconds at most; what fails in it is left.
+
+    An interrupt leaves a thread's own connection to the JVM amid an answer.
+    """
+
+    def run() -> None:
+        with contextlib.suppress(Exception):  # the JVM itself may be gone
+            clean_up()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(2 * _PATIENCE)
+
+
+def _cancel(context: SparkContext, name: str) -> None:
+    context.cancelJobGroup(name)
+    deadline = time.monotonic() + _PATIENCE
+    tracker = context.statusTracker()
+    mine = set(tracker.getJobIdsForGroup(name))
+    while mine & set(tracker.getActiveJobsIds()) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def delete_below(folder: str, resolve: Callable[[str], tuple[fs.FileSystem, str]]) -> int:
