@@ -304,6 +304,19 @@ def test_a_column_without_nulls_in_some_files_may_hold_them_in_the_new_one(tmp_p
     assert pq.ParquetFile(path).schema.equals(pq.ParquetFile(root / "1.parquet").schema)
 
 
+def test_field_ids_of_another_table_mean_nothing(tmp_path: Path) -> None:
+    """Files that an Iceberg table or an old pyarrow wrote have ids, which say nothing of this table's columns."""
+    fields = [
+        pa.field(name, pa.int64(), metadata={b"PARQUET:field_id": b"%d" % number})
+        for name, number in (("a", 2), ("b", 1))
+    ]
+    rows = pa.table([pa.array([3, 1, 2]), pa.array([30, 10, 20])], schema=pa.schema(fields))
+    parquet(rows, tmp_path / "t" / "a.parquet")
+    [path] = rewritten(scanned(tmp_path / "t"), tmp_path / "new", (("a", True, True),))
+    assert pq.read_table(path).to_pylist() == [{"a": n, "b": 10 * n} for n in (1, 2, 3)]
+    assert footer_of(path)[SCHEMA] == footer_of(tmp_path / "t" / "a.parquet")[SCHEMA]
+
+
 SPARK = {"org.apache.spark.version": "4.1.0"}
 LEGACY = {**SPARK, "org.apache.spark.legacyDateTime": "", "org.apache.spark.timeZone": "America/Los_Angeles"}
 LEGACY_96 = {**SPARK, "org.apache.spark.legacyINT96": "", "org.apache.spark.timeZone": "America/Los_Angeles"}

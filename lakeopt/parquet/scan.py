@@ -129,13 +129,13 @@ def _read_open(source: pa.NativeFile, reading: Reading, part: Part, location: st
         return
     rules = reading.deletes.of(part.row)
     schema = _open(source, metadata).schema_arrow
-    fields = identified(schema, scan.name_mapping)
+    fields = identified(schema, scan.name_mapping, by_name=scan.of_hive)
     wanted = [scan.schema.field(name) for name in reading.columns]
     compared = [field for field in rules.columns if field_id(field) not in {field_id(w) for w in wanted}]
     plan = [_Column(field, fields.get(field_id(field))) for field in [*wanted, *compared]]
     for column in plan:
         if column.source is None:
-            lacking(column.target, schema if has_ids(schema) else ())
+            lacking(column.target, schema if has_ids(schema) and not scan.of_hive else ())
     names = [column.source.name for column in plan if column.source is not None]
     rows, buffer = _limits(metadata, groups, set(names), reading)
     file = _open(source, metadata, buffer, _low_cardinality(metadata) if reading.encoded else None)
@@ -165,7 +165,7 @@ def _read_orc(source: pa.NativeFile, reading: Reading, part: Part, location: str
     if file.nrows != expected:
         raise DataFileError(f"it has {file.nrows} rows, the table says {expected}", hint="the file was replaced")
     schema = file.schema
-    fields = identified(schema, scan.name_mapping)
+    fields = identified(schema, scan.name_mapping, by_name=scan.of_hive)
     places = {field.name: place for place, field in enumerate(schema)}
     wanted = [scan.schema.field(name) for name in reading.columns]
     plan = [_Column(field, fields.get(field_id(field))) for field in wanted]
@@ -198,13 +198,17 @@ def _open(
     )
 
 
-def identified(schema: pa.Schema, mapping: Sequence[Mapping[str, Any]] | None) -> dict[int | None, pa.Field]:
+def identified(
+    schema: pa.Schema, mapping: Sequence[Mapping[str, Any]] | None, *, by_name: bool = False
+) -> dict[int | None, pa.Field]:
     """Top-level fields of a file by their ids (with ids at every depth), by name mapping for a file without ids.
+
+    With ``by_name`` ids that a file has are those of another table, and mean nothing.
 
     :raises DataFileError: the file has no field ids and the table's name mapping does not serve it.
     """
     fields = list(schema)
-    if not has_ids(fields):
+    if by_name or not has_ids(fields):
         if mapping is None:
             raise DataFileError(
                 "the file has no field ids and the table has no name mapping",

@@ -96,7 +96,7 @@ def physical_groups(scan: Scan, paths: Mapping[str, str], connection: duckdb.Duc
     def identified(fields: Sequence[Stored], location: str) -> tuple[Stored, ...]:
         if scan.of_hive:
             fields = [_of_hive(stored) for stored in fields]
-        if any(_ids(stored) for stored in fields):
+        if not scan.of_hive and any(_ids(stored) for stored in fields):
             return tuple(fields)
         if scan.name_mapping is None:
             raise Refused(
