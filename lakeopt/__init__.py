@@ -25,6 +25,7 @@ _HOMES = {
     "remove_orphan_files": "lakeopt.workflows.remove_orphan_files",
     "restore": "lakeopt.workflows.restore",
     "rewrite_manifests": "lakeopt.workflows.rewrite_manifests",
+    "retention": "lakeopt.workflows.retention",
     "migrate": "lakeopt.workflows.migrate",
     "compare": "lakeopt.workflows.compare",
     "bench": "lakeopt.workflows.bench",

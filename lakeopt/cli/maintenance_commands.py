@@ -170,6 +170,7 @@ _WORDS = {
     "sweep_plan": _Words("Delete these files?", "deleting", lambda plan: plan.files or plan.quarantined_files_count),
     "orphan_plan": _Words("Move these files to the quarantine?", "moving", lambda plan: plan.orphan_files_count),
     "restore_plan": _Words("Bring this back?", "restoring", lambda plan: True),
+    "retention_plan": _Words("Take these partitions out?", "taking out", lambda plan: plan.partitions),
     "migration_plan": _Words("Make this table?", "migrating", lambda plan: True),
     "manifests_plan": _Words("Rewrite these manifests?", "rewriting manifests", lambda plan: plan.groups),
 }

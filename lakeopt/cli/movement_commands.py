@@ -101,4 +101,32 @@ def migrate(
     return decided(plan, partial(apply_migration, memory_bytes=act.memory_bytes, threads=act.threads), act, out)
 
 
-COMMANDS: tuple[Any, ...] = (compare, migrate)
+def retention(
+    table: Table,
+    *,
+    older_than: Annotated[str | None, Option(metavar="AGE", help="Partitions whose day was over so long ago.")] = None,
+    column: Annotated[str | None, Option(metavar="NAME", help="Partition column that names the day.")] = None,
+    where: Annotated[str | None, Option(metavar="EXPR", help="Only these partitions, e.g. level = 'low'.")] = None,
+    archive_to: Annotated[
+        str | None, Option(metavar="LOCATION", help="Copy files below this location first, and compare them.")
+    ] = None,
+    act: Acting,
+    out: PlanOutput,
+) -> int:
+    """Drop or archive partitions of a Hive table by age or value.
+
+    A partition leaves the table; its files are marked and deleted by a later sweep. Until then restore brings it back.
+    One that has changed since the plan stays.
+
+    \b
+    Example: lakeopt retention hive.logs.events --older-than 90d --column day --dry-run
+    """
+    from lakeopt.workflows.retention import apply_retention, plan_retention
+
+    diagnostics.require_consent(given=act.yes or act.dry_run)
+    with diagnostics.waiting("listing", quiet=out.quiet):
+        plan = plan_retention(table, older_than=older_than, column=column, where=where, archive_to=archive_to)
+    return decided(plan, apply_retention, act, out)
+
+
+COMMANDS: tuple[Any, ...] = (compare, migrate, retention)

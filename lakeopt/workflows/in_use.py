@@ -14,7 +14,7 @@ from lakeopt.workflows.leases import GRACE, age_of
 #: Where the groups of a plan name files.
 _LISTS = ("data_files", "delete_files")
 #: Kinds of plans that are based on no snapshot: they hold nothing.
-_UNBASED = ("expiry_plan", "sweep_plan", "orphan_plan")
+_UNBASED = ("expiry_plan", "sweep_plan", "orphan_plan", "retention_plan")
 
 
 @dataclass(frozen=True)

@@ -136,5 +136,9 @@ def _undo(
     """Undo the commits that these runs of a plan have made, or only say what that would come to."""
     from lakeopt.tables.committer import upkeep
 
+    if plan["kind"] == "retention_plan":
+        from lakeopt.workflows.retention import undo_retention
+
+        return undo_retention(table, str(plan["plan_id"]), runs, act=act)
     commits = [(int(number), run.groups_of(number)) for run in runs for number in run.snapshot_ids]
     return upkeep(table).undo(table, plan, commits, act=act, **more)

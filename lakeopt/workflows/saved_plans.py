@@ -36,6 +36,9 @@ KINDS = {
         "lakeopt.model.manifests:ManifestsPlan",
         "lakeopt.workflows.rewrite_manifests:apply_manifests",
     ),
+    "retention_plan": PlanKind(
+        "retention", "lakeopt.model.retention:RetentionPlan", "lakeopt.workflows.retention:apply_retention"
+    ),
     "migration_plan": PlanKind(
         "migrate", "lakeopt.model.migration:MigrationPlan", "lakeopt.workflows.migration_run:apply_migration"
     ),
