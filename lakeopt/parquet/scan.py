@@ -105,8 +105,9 @@ def read_part(reading: Reading, part: Part) -> Iterator[pa.RecordBatch]:
     """Rows of one part of a scan, in file order; errors as of :func:`read_batches`."""
     files = reading.scan.files
     location, file_format = files["file_path"][part.row].as_py(), files["file_format"][part.row].as_py()
-    if file_format.upper() not in ("PARQUET", "ORC"):
-        raise Refused(f"{file_format} data files cannot be read: {location}", hint="Parquet and ORC are supported")
+    # Iceberg says by attributes of ORC's own which columns are which.
+    if file_format.upper() not in (("PARQUET", "ORC") if reading.scan.of_hive else ("PARQUET",)):
+        raise Refused(f"{file_format} data files cannot be read: {location}", hint="only Parquet is supported")
     read = _read_orc if file_format.upper() == "ORC" else _read_open
     try:
         filesystem, path = reading.scan.resolve(location)

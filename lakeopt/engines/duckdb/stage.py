@@ -39,7 +39,7 @@ OUTPUT_FACTOR = 1.2
 @interruptible()
 def stage(request: StageRequest) -> pa.Table:
     """Stage one group; see :meth:`lakeopt.engines.base.Engine.stage`."""
-    paths = data_paths(request.scan, ("PARQUET", "ORC"))
+    paths = data_paths(request.scan, ("PARQUET", "ORC") if request.scan.of_hive else ("PARQUET",))
     order_by(request.scan.schema, request.sort)
     if not paths:
         return staged_schema().empty_table()
