@@ -356,6 +356,15 @@ def test_files_of_two_calendars_are_not_made_one(
         assert {key: text for key, text in held.items() if key != "lakeopt.plan-id"} == said[-1]
 
 
+def test_an_encoding_that_the_bytes_cannot_have_is_left_out(tmp_path: Path) -> None:
+    parquet(table(OLD, count=3), tmp_path / "t" / "a.parquet", use_deprecated_int96_timestamps=True)
+    form = scanned(tmp_path / "t").form
+    assert form is not None
+    asked = dict.fromkeys((form.schema.names[-1], "cents", "long", "gone"), "delta-binary-packed")
+    fitted = form.fitted(WriterOptions(codec="zstd", level=9, encodings=asked))
+    assert (fitted.codec, fitted.level, fitted.encodings) == ("snappy", None, {"long": "delta-binary-packed"})
+
+
 def test_int96_of_java_and_of_others_are_not_made_one(tmp_path: Path) -> None:
     """Hive and Spark convert an INT96 by who wrote it."""
     root = tmp_path / "t"

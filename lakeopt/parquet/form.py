@@ -19,6 +19,7 @@ from lakeopt.errors import Refused
 from lakeopt.model.scan import WriterOptions
 from lakeopt.parquet import int96
 from lakeopt.parquet.conform import conform_array
+from lakeopt.parquet.encode import possible_encodings
 from lakeopt.parquet.raw_footer import RawFooter
 from lakeopt.parquet.schema_elements import CREATED_BY, FIXED, INT96, SCHEMA, Leaf, arrow_schema, leaves
 from lakeopt.parquet.stitch import (
@@ -59,9 +60,20 @@ class ParquetForm:
         return "PARQUET"
 
     def fitted(self, options: WriterOptions) -> WriterOptions:
-        """The options with the codec of the files; a level of another codec means nothing."""
+        """The options with the codec of the files; a level of another codec means nothing, nor does an encoding that
+        the bytes of these files cannot have.
+        """
         same = options.codec == self.codec
-        return dataclasses.replace(options, codec=self.codec, level=options.level if same else None)
+        kept = {name: encoding for name, encoding in options.encodings.items() if encoding in self._possible(name)}
+        return dataclasses.replace(options, codec=self.codec, level=options.level if same else None, encodings=kept)
+
+    def _possible(self, name: str) -> Sequence[str]:
+        if name not in self.schema.names:
+            return ()
+        kind = self.schema.field(name).type
+        if pa.types.is_decimal(kind) and not self.decimals_as_integers:
+            kind = pa.binary(16)
+        return possible_encodings(kind)
 
     def rows(self, rows: pa.Table) -> pa.Table:
         """Rows of the scan as they are handed to pyarrow: columns that files hold, in their types."""
