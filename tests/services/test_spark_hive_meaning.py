@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import duckdb
 import pyarrow.parquet as pq
@@ -138,9 +137,7 @@ def seen(spark_hive: Any, settings: dict[str, str]) -> Counter[str]:
 def paths(spark_hive: Any) -> list[Path]:
     """Files of the table now."""
     table = open_table(spark_hive.name("t"))
-    return [
-        Path(unquote(part.removeprefix("file:"))) for some in table.files() for part in some["file_path"].to_pylist()
-    ]
+    return [Path(table.resolve(part)[1]) for some in table.files() for part in some["file_path"].to_pylist()]
 
 
 def by_duckdb(files: list[Path]) -> Counter[str]:
