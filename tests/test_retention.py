@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -117,11 +116,11 @@ def test_the_command_shows_first_and_a_partition_made_anew_is_left_alone(
     table.add(day(100), rows(7000, 3))
     with pytest.raises((Refused, StalePlan)):
         restore(table.name, result.plan_id)
-    assert seen(table) == {**seen(table)}
-    assert 3 in seen(table).values() or 43 in seen(table).values()
     sweep(table.name, grace=0, no_concurrent_writers=True)
-    assert 3 in seen(table).values() or 43 in seen(table).values()
-    shutil.rmtree(table.root / ".lakeopt", ignore_errors=True)
+    new = [count for partition, count in seen(table).items() if day(100) in partition]
+    assert new == [
+        3 if table.name == str(table.root) else 43
+    ]  # a folder is new; a metastore's partition is what lies there
 
 
 def test_what_is_no_hive_table_is_refused(lake: Any) -> None:
