@@ -67,7 +67,7 @@ def test_the_doubled_read_is_found_and_healed(spark_hive: Any, capsys: pytest.Ca
     assert counts() == {"a": 100, "b": 100}
     assert findings()["double-reading"].severity == "warning"
     for day in ("a", "b"):  # the day is run again, as when a job is repeated
-        spark_hive.sql(f"INSERT OVERWRITE hice.{{db}}.new SELECT id, '{day}' FROM range(100)")
+        spark_hive.sql(f"INSERT OVERWRITE hice.{{db}}.new PARTITION (day = '{day}') SELECT id FROM range(100)")
     assert counts() == {"a": 200, "b": 200}
     found = findings()["double-reading"]
     assert (found.severity, found.evidence["rows"], found.evidence["partitions"]) == ("critical", 200, 2)
