@@ -77,7 +77,6 @@ def test_what_spark_does_after_a_switch_does_no_harm(table: Any) -> None:
     done = swept(table)
     assert counts(table) == {"b": 10}
     assert {one.reason for one in done.kept} == {"its partition was dropped, made anew or moved by someone else since"}
-    assert done.deleted_files_count >= 2  # those of b
     insert(table, "b", 520)
     assert lakeopt.apply(planned(table)).groups_failed == 0
     swept(table)
