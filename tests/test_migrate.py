@@ -20,6 +20,7 @@ from lakeopt.model.migration import MigrationPlan, MigrationResult
 from lakeopt.model.serde import from_json, to_json
 from lakeopt.workflows.migrate import migrate, plan_migration
 from lakeopt.workflows.migration_run import apply_migration
+from lakeopt.workflows.retention import retention
 
 DAYS = ("2026-01-01", "2026-01-02", "a/b=c%20 ü", None)
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -229,3 +230,18 @@ def test_an_empty_folder_becomes_an_empty_table(lake: Lake, hive: Path) -> None:
     result = migrate(str(hive), "db.events", rewrite=True, strategy="bin-pack")
     assert result.record_count == 0
     assert lake.catalog.load_table("db.events").schema().column_names[-1] == "day"
+
+
+def test_a_folder_whose_files_another_table_reads_is_left_as_it_is(lake: Lake, hive: Path) -> None:
+    key = {"strategy": "sort", "sort_by": (lakeopt.model.plan.SortField("agent"),)}
+    migrate(str(hive), "db.events")
+    before = contents(hive)
+    lake.catalog.rename_table("db.events", "db.renamed")
+    with pytest.raises(Refused, match=r"lake\.db\.renamed was made of this table in place and reads it"):
+        lakeopt.rewrite(str(hive), **key)
+    with pytest.raises(Refused, match=r"lake\.db\.renamed"):
+        retention(str(hive), where="day == '2026-01-01'")
+    assert contents(hive) == before
+    assert read(lake, "db.renamed") == expected()
+    lake.catalog.drop_table("db.renamed")
+    assert lakeopt.rewrite(str(hive), **key).groups_done == len(DAYS)

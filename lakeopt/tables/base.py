@@ -37,6 +37,10 @@ class Table(Protocol):
         """Whether files that were replaced can still be read by a snapshot id; else only those of this moment are."""
 
     @property
+    def moves_replaced_files(self) -> bool:
+        """Whether files that are replaced do not stay where they are: folders without a metastore are exchanged."""
+
+    @property
     def committer(self) -> str:
         """Name of the committer that replaces its files."""
 

@@ -48,7 +48,7 @@ def open_table(name: str, settings: Settings | None = None) -> Table:
     """
     if _is_location(name):
         return _at_location(name, settings or load_settings())
-    catalog_name, identifier = _split(name, settings or load_settings())
+    catalog_name, identifier = split_name(name, settings or load_settings())
     connected = catalog.connect(catalog_name)
     if (hive := hive_tables.opened(connected, identifier)) is not None:
         return hive
@@ -86,7 +86,11 @@ def split_namespace(namespace: str | None, settings: Settings) -> tuple[str, Ide
     return catalog.default_catalog(settings), parts
 
 
-def _split(name: str, settings: Settings) -> tuple[str, Identifier]:
+def split_name(name: str, settings: Settings) -> tuple[str, Identifier]:
+    """Catalog and identifier that a name means.
+
+    :raises UsageError: this is no name of a table.
+    """
     parts = split_identifier(name)
     if len(parts) >= 3 and parts[0].lower() in catalog.configured_catalogs():
         return parts[0], parts[1:]

@@ -23,6 +23,7 @@ from lakeopt.workflows.leases import Leases
 from lakeopt.workflows.plan import plan as make_plan
 from lakeopt.workflows.resume import groups_committed
 from lakeopt.workflows.settle import settle
+from lakeopt.workflows.shared_files import require_unshared
 from lakeopt.workflows.spill import spill_directory
 
 
@@ -111,6 +112,8 @@ def _to_do(run: GroupRun, putter: Committer, settings: Settings) -> list[FileGro
     groups = [group for group in run.plan.groups if group.group_id not in done]
     if done and not groups:
         return []
+    if putter.name == run.table.committer:  # others put nothing in the place of anything
+        require_unshared(run.table, settings, (file.path for group in groups for file in group.data_files))
     try:
         putter.check(run.table, dataclasses.replace(run.plan, groups=tuple(groups)))
     except StalePlan:

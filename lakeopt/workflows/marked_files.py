@@ -16,6 +16,7 @@ from lakeopt.model.orphans import FailedFile
 from lakeopt.tables.base import Table
 from lakeopt.workflows.in_use import open_runs
 from lakeopt.workflows.marks import MarkedFile, MarkObject, marked
+from lakeopt.workflows.shared_files import shared_files
 from lakeopt.workflows.state import state_location
 
 #: Deletions at a time.
@@ -77,6 +78,7 @@ def judge(table: Table, settings: Settings, grace: float, *, include_outside: bo
         return judged
     held = upkeep(fresh).holding(fresh, judged.kinds)
     judged.late = dict(held.late)
+    shared = shared_files(fresh, settings, judged.kinds)
     runs = open_runs(fresh, settings)
 
     def holder(path: str) -> str | None:
@@ -89,6 +91,7 @@ def judge(table: Table, settings: Settings, grace: float, *, include_outside: bo
             continue
         seen = Sighting(path, path in held.reached, lies_in(path, fresh.location), is_file, modified, stamp)
         reason = keep_reason(seen, include_outside=include_outside, holder=holder) or held.reasons.get(path)
+        reason = reason or shared.get(path)
         if reason is None:
             judged.dead.append(replace(file, bytes=size))
         else:
@@ -121,7 +124,9 @@ def _require_same(fresh: Table, table: Table, marks: Sequence[MarkObject]) -> No
         )
 
 
-def still_dead(table: Table, files: Sequence[MarkedFile], kinds: Mapping[str, str]) -> tuple[Table, dict[str, str]]:
+def still_dead(
+    table: Table, settings: Settings, files: Sequence[MarkedFile], kinds: Mapping[str, str]
+) -> tuple[Table, dict[str, str]]:
     """The table as it is now, and those of these files that must stay by now, with the reason.
 
     ``kinds`` are those of all files that are marked.
@@ -136,7 +141,7 @@ def still_dead(table: Table, files: Sequence[MarkedFile], kinds: Mapping[str, st
     if (fresh.uuid, fresh.location) != (table.uuid, table.location):
         raise StalePlan(f"{table.identifier} is another table now, or has another location")
     held = keeping.holding(fresh, kinds)
-    reasons = {**held.reasons, **dict.fromkeys(held.reached, REACHED)}
+    reasons = {**shared_files(fresh, settings, kinds), **held.reasons, **dict.fromkeys(held.reached, REACHED)}
     return fresh, {file.path: reasons[file.path] for file in files if file.path in reasons}
 
 

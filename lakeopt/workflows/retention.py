@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from lakeopt.tables.base import Table, Undone
 from lakeopt.units import parse_duration
 from lakeopt.workflows import journal
 from lakeopt.workflows.marks import MarkedFile, mark
+from lakeopt.workflows.shared_files import require_unshared
 
 if TYPE_CHECKING:
     from lakeopt.tables.hive.table import HiveTable
@@ -136,6 +137,7 @@ def apply_retention(plan: RetentionPlan, *, settings: Settings | None = None) ->
     run = _Run(plan, opened, settings)
     if not plan.partitions:
         return run.result()
+    require_unshared(opened, settings, _locations(opened, plan))
     log = journal.start(opened, plan, "retention", settings)
     try:
         for partition in plan.partitions:
@@ -150,6 +152,15 @@ def apply_retention(plan: RetentionPlan, *, settings: Settings | None = None) ->
             log.write("interrupted" if interrupted else "failed", error=str(error) or type(error).__name__)
         raise
     return result
+
+
+def _locations(table: HiveTable, plan: RetentionPlan) -> Iterator[str]:
+    """Where the files of the planned partitions are."""
+    from lakeopt.tables.hive.retiring import files_of
+
+    for partition in plan.partitions:
+        for name in files_of(table, partition.location):
+            yield f"{partition.location.rstrip('/')}/{name}"
 
 
 @dataclass

@@ -170,7 +170,7 @@ class _Run:
 
     def _delete(self, files: list[MarkedFile], log: journal.JournalWriter) -> None:
         assert self.judged is not None
-        self.table, alive = still_dead(self.table, files, self.judged.kinds)
+        self.table, alive = still_dead(self.table, self.settings, files, self.judged.kinds)
         self.kept |= alive
         chosen = [file for file in files if file.path not in alive]
         log.write("deleting", files=[file.path for file in chosen])

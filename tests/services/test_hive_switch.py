@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hive_lake import Folder, HiveDatabase, HiveParquet, read, rows, visible
+from pyiceberg.catalog import load_catalog
 
 import lakeopt
 from lakeopt.cli.app import main
@@ -20,6 +21,7 @@ from lakeopt.tables.hive.switch.record import read_record
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.late_files import adopt_late
 from lakeopt.workflows.marks import marked
+from lakeopt.workflows.migrate import migrate
 from lakeopt.workflows.restore import restore
 from lakeopt.workflows.sweep import sweep
 
@@ -290,3 +292,21 @@ def test_where_folders_cannot_be_exchanged_only_a_copy_is_prepared(
     [copy] = {path.parent for path in hidden(table) if path.suffix == ".parquet"}
     assert read(copy) == before["a"]
     assert len(visible(table.place("a"))) == 2
+
+
+def test_files_that_an_iceberg_table_reads_in_place_are_never_swept(table: Folder) -> None:
+    if not isinstance(table, HiveParquet):
+        pytest.skip("a folder is not rewritten then: tests/test_migrate.py")
+    made = table.name.rpartition(".")[0] + ".in_place"
+    migrate(table.name, made)
+    iceberg = load_catalog(made.split(".")[0]).load_table(made.split(".", 1)[1])
+    before, held = table.rows(), iceberg.scan().to_arrow()
+    lakeopt.apply(planned(table))
+    done = swept(table)
+    assert done.deleted_files_count == 0
+    assert {one.reason for one in done.kept} == {f"{made} was made of this table in place and reads it"}
+    assert iceberg.scan().to_arrow().equals(held)
+    assert table.rows() == before
+    iceberg.catalog.drop_table(iceberg.name())
+    assert swept(table).deleted_files_count >= 6
+    assert table.rows() == before

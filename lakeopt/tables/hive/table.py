@@ -65,6 +65,11 @@ class HiveTable:
         return self.description.uuid
 
     @property
+    def moves_replaced_files(self) -> bool:
+        """A folder's partitions are exchanged; those of a metastore are led elsewhere, and the old files stay."""
+        return not isinstance(self.source, MetastoreSource)
+
+    @property
     def location(self) -> str:
         """Base location, spelt as the metastore does: that before any switch of a table without partitions."""
         return self.base_location

@@ -35,6 +35,7 @@ class IcebergTable:
 
     format = "iceberg"
     keeps_snapshots = True
+    moves_replaced_files = False
     committer = "lakeopt"
 
     def __init__(self, iceberg: pyiceberg.table.Table) -> None:

@@ -16,6 +16,7 @@ from pyiceberg.exceptions import NoSuchNamespaceError
 from pyiceberg.table import Table as Iceberg
 from pyiceberg.table.metadata import TableMetadata, TableMetadataCommonFields
 
+from lakeopt.config import Settings
 from lakeopt.errors import LakeoptError, Refused, UnknownName, Unreachable, first_line
 from lakeopt.tables.iceberg import catalog
 from lakeopt.tables.iceberg.deletion.folder import Folder
@@ -40,7 +41,7 @@ def refuse_neighbours(iceberg: Iceberg) -> None:
     :raises Unreachable: the catalog does not answer.
     """
     location = _real(iceberg.metadata.location)
-    for name, places in _neighbours(iceberg):
+    for name, places in _neighbours(iceberg.catalog, tuple(iceberg.name())):
         if isinstance(places, LakeoptError):
             raise Refused(
                 f"nobody knows where the table {name} has its files: {places}",
@@ -61,12 +62,40 @@ def refuse_twin(iceberg: Iceberg) -> None:
     :raises Refused: one is.
     :raises Unreachable: the catalog does not answer.
     """
-    for name, found in _neighbours(iceberg):
+    for name, found in _neighbours(iceberg.catalog, tuple(iceberg.name())):
         if isinstance(found, TableMetadataCommonFields) and found.table_uuid == iceberg.metadata.table_uuid:
             raise Refused(
                 f"the table {name} is this table under another name: it may need what this one reaches no more",
                 hint="drop one of the names, without purging; then what is left has the files for itself",
             )
+
+
+def name_of(name: str, table_uuid: str, settings: Settings) -> str | None:
+    """The name that the table of a UUID has now, in the catalog of the name that it had once; None where it is gone.
+
+    :raises Refused: it is not found, and a table of the catalog cannot be read, so that nobody knows.
+    :raises Unreachable: the catalog does not answer.
+    """
+    from lakeopt.tables.open import split_name
+
+    catalog_name, identifier = split_name(name, settings)
+    connected = catalog.connect(catalog_name)
+    try:
+        if str(catalog.load(connected, identifier).metadata.table_uuid) == table_uuid:
+            return name
+    except UnknownName:
+        pass
+    unknown: list[str] = []
+    for other, found in _neighbours(connected, identifier):
+        if isinstance(found, TableMetadataCommonFields) and str(found.table_uuid) == table_uuid:
+            return other
+        unknown += [other] if isinstance(found, LakeoptError) else []
+    if unknown:
+        raise Refused(
+            f"{name} may have another name now, and the table {unknown[0]} cannot be read",
+            hint="mend it, or drop it from the catalog",
+        )
+    return None
 
 
 def _places(metadata: TableMetadata) -> list[str]:
@@ -79,9 +108,8 @@ def _real(location: str) -> str:
     return location if path is None else os.path.realpath(path)
 
 
-def _neighbours(iceberg: Iceberg) -> Iterator[tuple[str, TableMetadata | list[str] | LakeoptError]]:
-    """Every other table of the catalog: its metadata, where a Hive table lies, or why it cannot be read."""
-    connected = iceberg.catalog
+def _neighbours(connected: Catalog, but: Identifier) -> Iterator[tuple[str, TableMetadata | list[str] | LakeoptError]]:
+    """Every table of the catalog but one: its metadata, where a Hive table lies, or why it cannot be read."""
     with catalog.answering(connected.name):
         namespaces = list(catalog.walk_namespaces(connected))
     for namespace in namespaces:
@@ -92,7 +120,7 @@ def _neighbours(iceberg: Iceberg) -> Iterator[tuple[str, TableMetadata | list[st
                 continue
         yield from _hive_tables(connected, namespace)
         for identifier in identifiers:
-            if identifier == tuple(iceberg.name()):
+            if identifier == but:
                 continue
             name = join_identifier((connected.name, *identifier))
             try:
