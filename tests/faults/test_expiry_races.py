@@ -205,7 +205,7 @@ def test_an_answer_that_is_lost(lake: Lake, table: Table, monkeypatch: pytest.Mo
 def test_what_was_let_go_and_not_marked_is_marked_by_the_next(
     lake: Lake, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*given: Any) -> Any:
+    def fail(*given: Any, **named: Any) -> Any:
         raise OSError("the disk is gone")
 
     with monkeypatch.context() as patch:

@@ -133,6 +133,7 @@ def upgraded(spark: Any) -> None:
     spark.sql(f"DELETE FROM {TABLE} WHERE id % 9 = 4")
 
 
+@pytest.mark.usefixtures("hive")  # Spark's own catalog is the metastore
 @pytest.mark.parametrize("history", [schema, merged, merged_on_read, migrated, upgraded])
 def test_rewritten_tables_read_the_same_and_spark_goes_on(spark: Any, history: Callable[[Any], None]) -> None:
     history(spark)

@@ -105,6 +105,7 @@ def test_readers_of_older_versions(
         _judge(entry, feature, path, outcome, lambda name=name: pq.read_table(tmp_path / name))
 
 
+@pytest.mark.usefixtures("hive")  # Spark's own catalog is the metastore
 def test_no_filter_hides_a_value_from_spark(spark: Any, encoded: dict[str, tuple[str, str, str]]) -> None:
     _, table, path = encoded["bloom-filters"]
     rows = pq.read_table(path)

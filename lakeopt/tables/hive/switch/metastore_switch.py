@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lakeopt.tables.hive.metastore import MetastoreSource
 
 #: Waits between looks for our switch after an answer was lost (seconds).
-LOOKS = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
+LOOKS = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
 #: How often a switch is sent whose answer is lost while a look says that it was not made.
 _SENDS = 3
 #: The metastore is to take our statistics, and not to make its own from a listing.
