@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from hive_lake import Folder, HiveDatabase, HiveParquet, read, rows, visible
-from pyiceberg.catalog import load_catalog
 
 import lakeopt
 from lakeopt.cli.app import main
@@ -19,6 +18,7 @@ from lakeopt.maintenance.sweep import REACHED
 from lakeopt.model.plan import RewritePlan, SortField
 from lakeopt.tables.hive.switch import locks
 from lakeopt.tables.hive.switch.record import read_record
+from lakeopt.tables.iceberg.catalog import connect
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.late_files import adopt_late
 from lakeopt.workflows.marks import marked
@@ -300,12 +300,13 @@ def test_where_folders_cannot_be_exchanged_only_a_copy_is_prepared(
     assert len(visible(table.place("a"))) == 2
 
 
+@pytest.mark.parametrize(
+    "table", [pytest.param("metastore", marks=pytest.mark.service("Hive metastore"))], indirect=True
+)  # a folder is not rewritten then: tests/test_migrate.py
 def test_files_that_an_iceberg_table_reads_in_place_are_never_swept(table: Folder) -> None:
-    if not isinstance(table, HiveParquet):
-        pytest.skip("a folder is not rewritten then: tests/test_migrate.py")
     made = table.name.rpartition(".")[0] + ".in_place"
     migrate(table.name, made)
-    iceberg = load_catalog(made.split(".")[0]).load_table(made.split(".", 1)[1])
+    iceberg = connect(made.split(".")[0]).load_table(made.split(".", 1)[1])
     before, held = table.rows(), iceberg.scan().to_arrow()
     lakeopt.apply(planned(table))
     done = swept(table)
