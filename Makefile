@@ -113,7 +113,7 @@ test: services ## all tests, with every real service whose tool this machine has
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -p no:cacheprovider
 
 soak: services ## every fault test in full; writes its result file under benchmarks/results/
-	LAKEOPT_SOAK=1 $(BIN)/python -m pytest -m fault --timeout 3600 -p no:cacheprovider
+	LAKEOPT_SOAK=1 $(BIN)/python -m pytest -m "fault or full" --timeout 3600 -p no:cacheprovider
 
 bench: $(VENV)/.test ## all figures of the README's benchmarks (more than an hour; wants a quiet machine)
 	$(BIN)/python -m benchmarks.suite; same=$$?; $(BIN)/python -m benchmarks.run && exit $$same

@@ -35,6 +35,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Put long tests first where there are several workers, and hold properties to few examples."""
     if hasattr(config, "workerinput"):
         longest_first(items)
+    if not os.environ.get("LAKEOPT_SOAK"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="a further case: make soak runs it"))
     _ask_for_less(config, items)
 
 

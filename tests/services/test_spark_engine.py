@@ -152,7 +152,9 @@ def test_ranges_in_words_of_spark_are_those_of_lakeopt(spark: Any) -> None:
     assert native_ranges(even_ranges(floats, [(True, True)], 2), [Term("x")]) is None
 
 
-@pytest.mark.parametrize("strategy", ["z-order", "hilbert", "pv-buckets"])
+@pytest.mark.parametrize(
+    "strategy", ["z-order", *(pytest.param(one, marks=pytest.mark.full) for one in ("hilbert", "pv-buckets"))]
+)
 def test_layouts_of_cut_points_hold_the_rows_and_their_order(spark: Any, strategy: str) -> None:
     name = table(spark, f"cut_{strategy.replace('-', '_')}", 2, rows=20_000)
     columns = (SortField("s"), SortField("at")) if strategy == "pv-buckets" else (SortField("k"), SortField("at"))
@@ -164,6 +166,7 @@ def test_layouts_of_cut_points_hold_the_rows_and_their_order(spark: Any, strateg
         assert all(len(set(file["s"].to_pylist())) < 51 for file in written(spark, name))
 
 
+@pytest.mark.full
 def test_partitions_stay_and_no_file_is_left_beside_those_of_the_table(
     spark: Any, spark_lake: tuple[Any, Path]
 ) -> None:
@@ -182,6 +185,7 @@ def test_what_spark_cannot_express_is_in_the_plan(spark: Any) -> None:
     assert lakeopt.plan(name, engine="duckdb", sort_by=KEY).not_applied == ()
 
 
+@pytest.mark.full
 def test_a_catalog_that_spark_knows_under_another_name(spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     name = table(spark, "renamed", 2, rows=2000)
     plan = lakeopt.plan(name, engine="spark", sort_by=KEY)
@@ -200,6 +204,7 @@ def test_connect_is_refused_with_the_reason(spark: Any, monkeypatch: pytest.Monk
         rewrite(spark, name, 1, engine="spark", sort_by=KEY)
 
 
+@pytest.mark.full
 def test_a_lost_answer_is_looked_for_by_the_snapshot_that_was_announced(
     spark: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +226,7 @@ def test_a_lost_answer_is_looked_for_by_the_snapshot_that_was_announced(
     assert rows_of(spark, name) == before
 
 
+@pytest.mark.full
 def test_a_commit_that_fails_leaves_the_table_and_no_file(
     spark: Any, spark_lake: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +247,7 @@ def test_a_commit_that_fails_leaves_the_table_and_no_file(
     assert files_of(spark_lake, "overtaken") <= listed(spark, name)
 
 
+@pytest.mark.full
 def test_a_data_file_that_is_gone_ends_it_before_anything_is_written(spark: Any, spark_lake: tuple[Any, Path]) -> None:
     name = table(spark, "torn", 2, rows=2000)
     plan = lakeopt.plan(name, engine="spark", sort_by=KEY)

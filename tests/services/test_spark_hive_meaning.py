@@ -151,7 +151,13 @@ def said(path: Path) -> str:
     return f"{footer.schema} {footer.metadata.metadata} {footer.metadata.created_by}"
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *list(TABLES)[::3],
+        *(pytest.param(one, marks=pytest.mark.full) for number, one in enumerate(TABLES) if number % 3),
+    ],
+)
 def test_readers_find_the_same_rows_after_a_rewrite(spark_hive: Any, name: str) -> None:
     table = TABLES[name]
     fill(spark_hive, table)
@@ -192,6 +198,7 @@ def test_files_of_two_calendars_stay_apart(spark_hive: Any) -> None:
     assert seen(spark_hive, {}) == before
 
 
+@pytest.mark.full
 def test_files_of_spark_3_5_in_its_old_calendar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Written and read by Spark 3.5 in the zone of Los Angeles, which refuses old dates that no key explains."""
     python = ROOT / ".venv-spark35" / "bin" / "python"
