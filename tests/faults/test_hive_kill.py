@@ -36,7 +36,9 @@ def unexplained(table: Folder) -> list[Path]:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("kind", ["folder", pytest.param("metastore", marks=pytest.mark.service("Hive metastore"))])
+@pytest.mark.parametrize(
+    "kind", ["folder", pytest.param("metastore", marks=[pytest.mark.full, pytest.mark.service("Hive metastore")])]
+)
 def test_rows_and_files_survive_kill_at_any_instant(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
