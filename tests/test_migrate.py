@@ -196,7 +196,11 @@ def test_rows_that_would_differ_make_no_table(lake: Lake, hive: Path, monkeypatc
     from lakeopt.tables.iceberg.new_table import NewTable
 
     right = NewTable.encode
-    monkeypatch.setattr(NewTable, "encode", lambda self, values: right(self, dict.fromkeys(values, "2026-01-01")))
+
+    def wrong(self: NewTable, values: dict[int, Any]) -> Any:
+        return right(self, {key: value and "2026-01-01" for key, value in values.items()})
+
+    monkeypatch.setattr(NewTable, "encode", wrong)
     with pytest.raises(ProofFailed, match="differ in 'day'"):
         migrate(str(hive), "db.events")
     assert not lake.catalog.table_exists("db.events")

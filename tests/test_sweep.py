@@ -118,7 +118,7 @@ def test_a_dry_run_leaves_no_mark(lake: Lake, table: Table, monkeypatch: pytest.
     assert json.loads(done.stdout)["deleted_files_count"] > 0
 
 
-def _failing(*given: Any) -> Any:
+def _failing(*given: Any, **named: Any) -> Any:
     raise OSError("no disk")
 
 

@@ -17,7 +17,7 @@ def encoded(values: pa.Array) -> pa.Array:
     pyarrow writes negative ones for times before 1970, which not every reader takes.
 
     >>> encoded(pa.array([-1], pa.timestamp("us")))[0].as_py().hex()
-    '184fa194914e00008b3d2500'
+    '18fc4e91944e00008b3d2500'
     """
     micros = (
         values.cast(pa.timestamp("us", values.type.tz)).view(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)

@@ -16,7 +16,7 @@ _PROOFS = {"rows": "equal by their fingerprint", "counts": "only counted"}
 def sections(value: MigrationResult) -> Iterator[Section]:
     """What was made and how it was proved, then the comparison by column."""
     proof = value.verification
-    words = f"{count(value.record_count)} rows, {_PROOFS[proof.method]}" if proof else NOTHING
+    words = f"{count(value.record_count)} rows, {_PROOFS.get(proof.method, proof.method)}" if proof else NOTHING
     phases = ", ".join(f"{name} {seconds(spent)}" for name, spent in value.seconds.items())
     yield Facts(
         f"{value.table} is {value.to} too" if value.mode == "in-place" else f"Made {value.to} of {value.table}",

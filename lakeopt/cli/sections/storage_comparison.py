@@ -52,4 +52,4 @@ def _row(one: ColumnComparison) -> tuple[Cell | str, ...]:
 def _form(form: ColumnForm | None) -> str:
     if form is None:
         return NOTHING
-    return f"{'+'.join(form.encodings[:2]) or NOTHING}/{form.codecs[0]}"
+    return f"{'+'.join(form.encodings[:2]) or NOTHING}/{'+'.join(form.codecs[:1]) or NOTHING}"
