@@ -86,6 +86,7 @@ def measure(
             "sql": sql,
             "names": names,
             "runs": settings.runs,
+            "counts": settings.counts,
             "threads": settings.threads,
             "memory_bytes": settings.memory_bytes,
             "temp_dir": settings.temp_dir,

@@ -131,15 +131,18 @@ def _count_side(job: Job, side: Job) -> dict[str, Any]:
     from lakeopt.engines._counting_reads import CountingFileSystem  # not needed, and not paid for, elsewhere
 
     remote = {name: (path.filesystem, path.path) for name, path in remote_among(side["paths"]).items()}
-    filesystem = CountingFileSystem(remote)
-    # With several threads what is read ahead depends on which of them comes first: up to a seventh more or less.
-    with closing(_connect({**job, "threads": 1})) as connection:
-        connection.register_filesystem(filesystem)
-        _bind(job, side["counted"], connection)
-        bound = len(filesystem.reads)
-        _find_deleted(side["counted"], connection)
-        _rows(connection, job["sql"])
-    return {"scanned": asdict(filesystem.scanned(filesystem.reads[bound:]))}
+    found = []
+    for _ in range(job["counts"]):
+        filesystem = CountingFileSystem(remote)
+        # With several threads what is read ahead depends on which of them comes first: up to a seventh more or less.
+        with closing(_connect({**job, "threads": 1})) as connection:
+            connection.register_filesystem(filesystem)
+            _bind(job, side["counted"], connection)
+            bound = len(filesystem.reads)
+            _find_deleted(side["counted"], connection)
+            _rows(connection, job["sql"])
+        found.append(filesystem.scanned(filesystem.reads[bound:]))
+    return {"scanned": asdict(min(found, key=lambda scanned: scanned.bytes))}
 
 
 def main() -> None:
