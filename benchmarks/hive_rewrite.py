@@ -127,7 +127,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = None if asked.uri else Hive(Path(folder))
         try:
-            found = [once(asked.uri or server.uri, data) for _ in range(asked.repeat)]  # type: ignore[union-attr]
+            found = [once(server.uri if server else asked.uri, data) for _ in range(asked.repeat)]
         finally:
             if server is not None:
                 server.stop()

@@ -22,7 +22,11 @@ from lakeopt.units import parse_duration, parse_size
 
 Option = typer.Option
 Table = Annotated[
-    str, typer.Argument(metavar="TABLE", help="[catalog.]namespace.table, or the location of a *.metadata.json file.")
+    str,
+    typer.Argument(
+        metavar="TABLE",
+        help="[catalog.]namespace.table, the folder of a Hive table, or the location of a *.metadata.json file.",
+    ),
 ]
 Goal = Annotated[plan.Goal, Option(metavar="storage|reads|balanced", help="What the layout is to be good for.")]
 Queries = Annotated[Path | None, Option(metavar="FILE", help="Named SQL queries that the table is judged by.")]

@@ -93,7 +93,7 @@ def _require_same(source: Table, plan: MigrationPlan) -> None:
 
 @dataclass
 class _Run:
-    """One run of a plan. ``written`` says how much of it may be on disk: nothing before the table is prepared."""
+    """One run of a plan. ``traces`` say where its files may be on disk; none before the table is prepared."""
 
     plan: MigrationPlan
     source: Table
