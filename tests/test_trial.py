@@ -131,6 +131,15 @@ def test_trials_are_repeatable_and_threads_change_nothing() -> None:
     assert len(set(figures)) == 1
 
 
+def test_what_a_trial_remembers_changes_no_figure() -> None:
+    """A wide column that no order changes is encoded once: without it beside them others take no other pages."""
+    table = events(20_000).append_column("wide", pa.array([b"x" * 600] * 20_000))
+    writer, order = replace(WRITER, page_bytes=20_000), RowOrder(("model",))
+    trial = Trial(table, writer)
+    trial.cost(RowOrder(("device",)), 20_000)
+    assert trial.cost(order, 20_000) == Trial(table, writer).cost(order, 20_000)
+
+
 @pytest.mark.parametrize("count", [0, 1, 10])
 def test_tiny_samples(count: int) -> None:
     trial = Trial(events(count), WRITER)

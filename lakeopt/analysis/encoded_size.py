@@ -21,15 +21,23 @@ class EncodedColumn:
 
 
 def encoded_columns(
-    pairs: Sequence[tuple[pa.Array, str]], writer: WriterOptions, *, group_rows: int, ends: Sequence[int] | None = None
+    pairs: Sequence[tuple[pa.Array, str]],
+    writer: WriterOptions,
+    *,
+    group_rows: int,
+    widest: float,
+    ends: Sequence[int] | None = None,
 ) -> list[EncodedColumn]:
     """What each column takes in the encoding beside it; all have as many rows.
 
-    A row group begins after ``group_rows`` rows and at each of ``ends``.
+    A row group begins after ``group_rows`` rows and at each of ``ends``. Where pages end hangs on the ``widest``
+    column of all that the rows have (bytes of a value): each column takes the same whatever others are measured with
+    it.
     """
     names = [str(number) for number in range(len(pairs))]
     table = pa.table([array for array, _ in pairs], names=names)
-    arguments = writer_arguments(table, writer, dict(zip(names, [encoding for _, encoding in pairs], strict=True)))
+    encodings = dict(zip(names, [encoding for _, encoding in pairs], strict=True))
+    arguments = writer_arguments(table, writer, encodings, widest=widest)
     footers: list[pq.FileMetaData] = []
     with pq.ParquetWriter(
         pa.MockOutputStream(), table.schema, write_statistics=False, metadata_collector=footers, **arguments

@@ -24,6 +24,7 @@ from lakeopt.analysis.rank_codes import RankCodes, Unsigned, is_sortable, rank_c
 from lakeopt.analysis.windows import Window, WindowedRows
 from lakeopt.model.row_order import RowOrder
 from lakeopt.model.scan import WriterOptions
+from lakeopt.parquet.encode import widest_bytes
 
 Permutation = npt.NDArray[np.int64]
 #: Bytes and encoding of each column.
@@ -63,7 +64,7 @@ class Trial:
         self._columns = {name: _one_chunk(rows[name]) for name in rows.column_names}
         self._count: int = rows.num_rows
         self._writer = writer
-        self.group_rows = row_group_rows(rows, writer)
+        self.group_rows, self._widest = row_group_rows(rows, writer), widest_bytes(rows)
         self._random = np.random.default_rng(seed).random(WINDOWS)
         self._pool = ThreadPoolExecutor(threads)
         self._threads = threads
@@ -149,8 +150,8 @@ class Trial:
         frame = self.footer_bytes / max(1, self._row_groups)
 
         def taken(size: int) -> int:
-            columns = sum(column.bytes for column in encoded_columns(pairs, writer, group_rows=size))
-            return round(columns + frame * -(-len(rows) // size))
+            columns = encoded_columns(pairs, writer, group_rows=size, widest=self._widest)
+            return round(sum(column.bytes for column in columns) + frame * -(-len(rows) // size))
 
         return dict(zip(sizes, self._pool.map(taken, sizes), strict=True))
 
@@ -242,7 +243,7 @@ class Trial:
         for batch in self._batches(names, chosen, encodings, keys, kind):
             pairs = [(values, encoding) for _, _, values, missing in batch for encoding in missing]
             ends = self._partition_ends(chosen) if whole else None
-            sizes = iter(encoded_columns(pairs, writer, group_rows=self.group_rows, ends=ends))
+            sizes = iter(encoded_columns(pairs, writer, group_rows=self.group_rows, widest=self._widest, ends=ends))
             for name, seen, values, missing in batch:
                 for encoding in missing:
                     size = next(sizes)

@@ -53,8 +53,13 @@ def encode(
     return EncodedRowGroup.parse(sink.getvalue())
 
 
-def writer_arguments(rows: pa.Table, options: WriterOptions, encodings: Mapping[str, str]) -> dict[str, Any]:
-    """How pyarrow is told to encode these rows; ``encodings`` by top-level column, where not a dictionary."""
+def writer_arguments(
+    rows: pa.Table, options: WriterOptions, encodings: Mapping[str, str], *, widest: float | None = None
+) -> dict[str, Any]:
+    """How pyarrow is told to encode these rows; ``encodings`` by top-level column, where not a dictionary.
+
+    ``widest`` is :func:`widest_bytes` of the rows that these are only some columns of.
+    """
     fixed = {name: encoding for name, encoding in encodings.items() if encoding != "dictionary"}
     dictionary: bool | list[str] = _dictionary_leaves(rows.schema, fixed) if fixed else True
     return {
@@ -66,7 +71,7 @@ def writer_arguments(rows: pa.Table, options: WriterOptions, encodings: Mapping[
         "dictionary_pagesize_limit": options.dictionary_bytes,
         "data_page_size": options.page_bytes,
         "max_rows_per_page": options.page_rows,
-        "write_batch_size": _write_batch(rows, options),
+        "write_batch_size": _write_batch(widest_bytes(rows) if widest is None else widest, options),
         "store_decimal_as_integer": True,
         "store_schema": False,
     }
@@ -114,9 +119,17 @@ def _dense(rows: pa.Table, options: WriterOptions) -> pa.Table:
 _DICTIONARY = (None, "dictionary")
 
 
-def _write_batch(rows: pa.Table, options: WriterOptions) -> int:
+def widest_bytes(rows: pa.Table) -> float:
+    """Bytes in memory that a value of the widest column takes on average.
+
+    >>> widest_bytes(pa.table({"a": pa.array([1, 2], pa.int8()), "b": pa.array([1, 2], pa.int64())}))
+    8.0
+    """
+    return float(max((column.nbytes for column in rows.columns), default=0) / max(rows.num_rows, 1))
+
+
+def _write_batch(widest: float, options: WriterOptions) -> int:
     """Rows between two looks at the page size: a page's rows, fewer where one row is wide."""
-    widest = max((column.nbytes for column in rows.columns), default=0) / max(rows.num_rows, 1)
     return int(min(options.page_rows, max(1, options.page_bytes // max(widest, 1))))
 
 
