@@ -1,14 +1,17 @@
-"""Run generators in a few threads and take what they yield, with back-pressure."""
+"""Run generators in a few threads and take what they yield, with back-pressure; look at many small things at once."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 Work = TypeVar("Work")
 Item = TypeVar("Item")
+#: Small things that a thread takes at a time: handing over one costs as much as looking at a local file.
+_BATCH = 32
 
 
 class _Failure:
@@ -70,3 +73,30 @@ def in_threads(work: Sequence[Work], read: Callable[[Work], Iterator[Item]], thr
         left.set()
         for worker in workers:
             worker.join()
+
+
+def each(pool: Executor, look: Callable[[Work], Item], work: Sequence[Work]) -> Iterator[Item]:
+    """What ``look`` says of each piece of work, in its order; looked at in batches, in the threads of a pool.
+
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     list(each(pool, abs, [-1, 2, -3]))
+    [1, 2, 3]
+    """
+    batches = [work[start : start + _BATCH] for start in range(0, len(work), _BATCH)]
+    for done in pool.map(lambda batch: [look(one) for one in batch], batches):
+        yield from done
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items; while one is worked on, the next is fetched in a thread.
+
+    >>> list(ahead(range(3)))
+    [0, 1, 2]
+    """
+    source = iter(items)
+    none = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, none)
+        while (item := coming.result()) is not none:
+            coming = pool.submit(next, source, none)
+            yield item  # type: ignore[misc]

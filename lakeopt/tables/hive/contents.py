@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lakeopt.parquet.threads import ahead, each
 from lakeopt.tables.hive.listing import (
     is_hidden,
     is_staging,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
 Resolve = Callable[[str], "tuple[fs.FileSystem, str]"]
+#: As :func:`lakeopt.tables.iceberg.deletion.location_keys.location_key` makes it.
+Key = tuple[str, str, str]
 #: Folders listed at a time: the wait is on storage.
 _AT_ONCE = 16
 #: File names kept as examples of what is odd.
@@ -102,13 +105,14 @@ def read_contents(
     """
     found = Contents()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for page in pages:
-            looked = pool.map(lambda one: _look(one, root, table_format, resolve), page)
+        for page in ahead(pages):
+            looked = each(pool, lambda one: _look(one, root, table_format, resolve), page)
             for partition, folder in zip(page, looked, strict=True):
                 _add(found, partition, folder)
-    _mark_shared(found)
+    keys = [location_key(place.location) for place in found.places]
+    _mark_shared(found, keys)
     if registered:
-        _note_strays(found, root, resolve)
+        _note_strays(found, set(keys), root, resolve)
     filesystem, path = resolve(root)
     names = (relative_name(one, path) for one in list_folder(filesystem, path, recursive=False) if not one.is_file)
     found.staging = tuple(sorted(name for name in names if is_staging(name)))
@@ -194,13 +198,13 @@ def _exists(filesystem: fs.FileSystem, path: str) -> bool:
     return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
 
 
-def _mark_shared(found: Contents) -> None:
+def _mark_shared(found: Contents, keys: Sequence[Key]) -> None:
     """Partitions of one folder, or of one inside another: what replaces the files of one replaces those of both."""
     from dataclasses import replace
 
-    at: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for index, place in enumerate(found.places):
-        at[location_key(place.location)].append(index)
+    at: dict[Key, list[int]] = defaultdict(list)
+    for index, key in enumerate(keys):
+        at[key].append(index)
     for key, indices in at.items():
         inside = next((above for above in _above(key) if above in at), None)
         reason = None
@@ -215,28 +219,28 @@ def _mark_shared(found: Contents) -> None:
                 found.places[index] = replace(found.places[index], reasons=(*found.places[index].reasons, reason))
 
 
-def _above(key: tuple[str, str, str]) -> Iterator[tuple[str, str, str]]:
+def _above(key: Key) -> Iterator[Key]:
     scheme, authority, path = key
     while "/" in path:
         path = path.rpartition("/")[0]
         yield scheme, authority, path
 
 
-def _note_strays(found: Contents, root: str, resolve: Resolve) -> None:
+def _note_strays(found: Contents, keys: set[Key], root: str, resolve: Resolve) -> None:
     """Folders and files below the table's folder that no partition names: readers of the table do not see them."""
-    keys = {location_key(place.location) for place in found.places}
     if location_key(root) in keys:
         return
     leads = {above for key in keys for above in _above(key)} | {location_key(root)}
     todo = [root.rstrip("/")]
     while todo:
         folder = todo.pop()
+        scheme, authority, above = location_key(folder)
         filesystem, path = resolve(folder)
         for info in list_folder(filesystem, path, recursive=False):
             name = relative_name(info, path)
             if is_hidden(name):
                 continue
-            key = location_key(f"{folder}/{name}")
+            key = scheme, authority, f"{above}/{name}"
             if info.is_file:
                 found.note("stray-files", [f"{folder}/{name}"])
             elif key in leads and key not in keys:

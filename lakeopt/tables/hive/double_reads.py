@@ -7,11 +7,9 @@ overwrite in Iceberg leaves the replaced files there until they are swept: a rea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
 
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.iceberg import catalog
@@ -20,10 +18,13 @@ from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
 from lakeopt.tables.iceberg.table import IcebergTable
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lakeopt.tables.hive.table import HiveTable
 
 #: Tables of a database that the metastore is asked about at a time.
 _PAGE = 1000
+_TOLD = ["file_path", "partition", "file_size_in_bytes", "record_count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,24 @@ def double_reads(table: HiveTable) -> Iterator[DoubleRead]:
     source = table.source
     if not isinstance(source, MetastoreSource):
         return
-    files = pa.concat_tables(list(table.files()) or [pa.table({"file_path": pa.array([], pa.string())})])
-    folders = {path.rpartition("/")[0] for path in files["file_path"].to_pylist()} | {table.location}
+    lists = list(table.files())
+    folders = _folders_above({path.rpartition("/")[0] for path in table.contents.paths} | {table.location})
     for identifier, location in _iceberg_tables(source):
-        if any(lies_in(folder, location) for folder in folders):
+        if location_key(location) in folders:
             name = source.metastore.name
             opened = IcebergTable(catalog.load(catalog.connect(name), identifier))
-            yield _told(join_identifier((name, *identifier)), opened, files)
+            yield _told(join_identifier((name, *identifier)), opened, lists)
+
+
+def _folders_above(folders: Iterable[str]) -> set[tuple[str, str, str]]:
+    """These folders and all that they lie in, by their keys: asked once for each Iceberg table of a metastore."""
+    found: set[tuple[str, str, str]] = set()
+    for folder in folders:
+        scheme, authority, path = location_key(folder)
+        while (key := (scheme, authority, path)) not in found:
+            found.add(key)
+            path = path.rpartition("/")[0]
+    return found
 
 
 def _iceberg_tables(source: MetastoreSource) -> Iterator[tuple[Identifier, str]]:
@@ -68,15 +80,17 @@ def _iceberg_tables(source: MetastoreSource) -> Iterator[tuple[Identifier, str]]
             names = sorted(client.get_all_tables(database))
             for start in range(0, len(names), _PAGE):
                 for one in client.get_table_objects_by_name(database, names[start : start + _PAGE]):
-                    if str((one.parameters or {}).get("table_type", "")).lower() == "iceberg":
-                        yield (database, one.tableName), one.sd.location or ""
+                    held = str((one.parameters or {}).get("table_type", "")).lower()
+                    if held == "iceberg" and one.sd.location:
+                        yield (database, one.tableName), one.sd.location
 
 
-def _told(name: str, iceberg: IcebergTable, files: pa.Table) -> DoubleRead:
+def _told(name: str, iceberg: IcebergTable, lists: Sequence[pa.Table]) -> DoubleRead:
     live = {location_key(path) for part in iceberg.files() for path in part["file_path"].to_pylist()}
     inside = [
         row
-        for row in files.to_pylist()
+        for files in lists
+        for row in files.select(_TOLD).to_pylist()
         if lies_in(row["file_path"], iceberg.location) and location_key(row["file_path"]) not in live
     ]
     partitions = sorted({row["partition"] for row in inside})

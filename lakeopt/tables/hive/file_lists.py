@@ -14,6 +14,7 @@ from pyiceberg.types import IcebergType, ListType, MapType, StructType
 
 from lakeopt.model.scan import DATA, EQUALITY_DELETES, files_schema
 from lakeopt.parquet.footers import Resolve
+from lakeopt.parquet.threads import each
 from lakeopt.tables.hive import drift
 from lakeopt.tables.hive.contents import Contents, Place
 from lakeopt.tables.hive.file_rows import FileRow, FooterRows
@@ -134,7 +135,7 @@ class FileLists:
         held = self._contents
         at = [(i, number) for number in places for i in range(held.places[number].first, held.places[number].last)]
         with ThreadPoolExecutor(_READERS) as pool:
-            rows = list(pool.map(lambda one: self._row(held.places[one[1]], held.paths[one[0]]), at))
+            rows = list(each(pool, lambda one: self._row(held.places[one[1]], held.paths[one[0]]), at))
         for (i, _), row in zip(at, rows, strict=True):
             self._note(held.paths[i], row)
         return self._table(at, rows)

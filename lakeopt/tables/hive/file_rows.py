@@ -47,6 +47,11 @@ _LONGEST = 256
 _WHOLE_STATISTICS = ("parquet-cpp", "parquet-mr")
 _CUT = 61
 
+#: Layouts that are known again; files may each have their own, as pandas notes their number of rows.
+_LAYOUTS = 16
+#: Key-value by which pyarrow takes a file's types for others than its schema says.
+_ARROW_SCHEMA = b"ARROW:schema"
+
 _MICROSECONDS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
 _FITS: dict[type[PrimitiveType], tuple[str, ...]] = {
     BooleanType: ("bool",),
@@ -76,6 +81,33 @@ class FileRow:
     problem: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """One of the table's columns as Parquet files of one schema hold it: in leaves ``first`` … ``last`` (without).
+
+    ``plain``: it is not nested. ``ticks`` are the factor and divisor from the file's unit of time to microseconds;
+    ``bounded`` says whether statistics are of the column's own values.
+    """
+
+    number: int
+    kind: Any
+    first: int
+    last: int
+    plain: bool
+    bounded: bool
+    ticks: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What files of one schema have in common, found once for all of them."""
+
+    schema: pq.ParquetSchema
+    hint: bytes | None
+    shape: pa.Schema
+    columns: tuple[_Held, ...]
+
+
 class FooterRows:
     """Reads footers of files of one format for one schema, that of the columns that files hold."""
 
@@ -83,6 +115,7 @@ class FooterRows:
         self._held, self._resolve = held, resolve
         self._columns = {column.name.lower(): column for column in schema.fields}
         self._shapes: dict[str, pa.Schema] = {}
+        self._layouts: tuple[_Layout, ...] = ()
 
     def __call__(self, location: str) -> FileRow:
         """What the footer of one file says. A damaged file is a row with a problem.
@@ -101,30 +134,42 @@ class FooterRows:
     def _shape(self, schema: pa.Schema) -> pa.Schema:
         return self._shapes.setdefault(str(schema), schema)
 
+    def _layout(self, footer: pq.FileMetaData) -> _Layout:
+        """The layout of the file's schema: a table's files have few, so that most are known."""
+        schema, hint = footer.schema, (footer.metadata or {}).get(_ARROW_SCHEMA)
+        for known in self._layouts:
+            if known.hint == hint and known.schema.equals(schema):
+                return known
+        arrow, columns, leaf = schema.to_arrow_schema(), [], 0
+        for part in arrow:
+            column, first = self._columns.get(part.name.lower()), leaf
+            leaf += _leaf_count(part.type)
+            if column is not None:
+                columns.append(_held_column(column.field_id, column.field_type, part.type, schema, range(first, leaf)))
+        made = _Layout(schema, hint, self._shape(_bare(arrow)), tuple(columns))
+        self._layouts = (made, *self._layouts[: _LAYOUTS - 1])
+        return made
+
     def _parquet(self, footer: pq.FileMetaData) -> FileRow:
-        schema = footer.schema.to_arrow_schema()
+        layout = self._layout(footer)
         groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+        whole = str(footer.created_by).startswith(_WHOLE_STATISTICS)
         sizes, values, nulls, lower, upper = ({} for _ in range(5))  # type: ignore[var-annotated]
-        leaf = 0
-        for held in schema:
-            column, first = self._columns.get(held.name.lower()), leaf
-            leaf += _leaf_count(held.type)
-            if column is None:
-                continue
-            number = column.field_id
-            chunks = [group.column(i) for group in groups for i in range(first, leaf)]
+        for held in layout.columns:
+            number = held.number
+            chunks = [group.column(i) for group in groups for i in range(held.first, held.last)]
             sizes[number] = sum(chunk.total_compressed_size for chunk in chunks)
-            if leaf - first > 1 or pa.types.is_nested(held.type):
+            if not held.plain:
                 continue
             values[number] = footer.num_rows
-            counts = [_null_count(chunk) for chunk in chunks]
-            if None not in counts:
-                nulls[number] = sum(count for count in counts if count is not None)
-            bounds = _bounds(column.field_type, held.type, footer, chunks, first)
-            _keep(number, bounds, column.field_type, lower, upper)
+            found = [(chunk.num_values, chunk.statistics if chunk.is_stats_set else None) for chunk in chunks]
+            if (count := _null_count(found)) is not None:
+                nulls[number] = count
+            if held.bounded:
+                _keep(number, _bounds(held, whole, found), held.kind, lower, upper)
         codec = groups[0].column(0).compression.lower() if groups and groups[0].num_columns else None
         offsets = tuple(sorted(_start(group.column(0)) for group in groups if group.num_columns))
-        return FileRow(footer.num_rows, sizes, values, nulls, lower, upper, offsets, self._shape(_bare(schema)), codec)
+        return FileRow(footer.num_rows, sizes, values, nulls, lower, upper, offsets, layout.shape, codec)
 
     def _orc(self, footer: OrcFooter) -> FileRow:
         values, nulls, lower, upper = ({} for _ in range(4))  # type: ignore[var-annotated]
@@ -156,19 +201,24 @@ def _orc_raw(kind: Any, end: Any) -> Any:
     return end
 
 
-def _bounds(
-    kind: Any, held: pa.DataType, footer: pq.FileMetaData, chunks: Iterable[pq.ColumnChunkMetaData], leaf: int
-) -> tuple[bytes | None, bytes | None]:
-    """Smallest and largest value of a plain column, where all row groups say them."""
-    described = footer.schema.column(leaf)
-    whole = str(footer.created_by).startswith(_WHOLE_STATISTICS)
-    if not _fits(kind, held) or described.physical_type == "INT96":
-        return None, None
-    lows, highs = [], []
-    for chunk in chunks:
-        statistics = chunk.statistics if chunk.is_stats_set else None
+def _held_column(number: int, kind: Any, stored: pa.DataType, schema: pq.ParquetSchema, leaves: range) -> _Held:
+    plain = len(leaves) == 1 and not pa.types.is_nested(stored)
+    if not plain:
+        return _Held(number, kind, leaves.start, leaves.stop, False, False, (1, 1))
+    described, ticks = schema.column(leaves.start), (1, 1)
+    bounded = _fits(kind, stored) and described.physical_type != "INT96"
+    if bounded and isinstance(kind, TimestampType | TimestamptzType):
+        unit = json.loads(described.logical_type.to_json()).get("timeUnit")
+        bounded, ticks = unit in _MICROSECONDS, _MICROSECONDS.get(unit, ticks)
+    return _Held(number, kind, leaves.start, leaves.stop, True, bounded, ticks)
+
+
+def _bounds(held: _Held, whole: bool, chunks: Iterable[tuple[int, Any]]) -> tuple[bytes | None, bytes | None]:
+    """Smallest and largest value of a plain column, where all row groups say them: number of values, statistics."""
+    kind, lows, highs = held.kind, [], []
+    for count, statistics in chunks:
         if statistics is None or not statistics.has_min_max:
-            if statistics is not None and statistics.has_null_count and statistics.null_count == chunk.num_values:
+            if statistics is not None and statistics.has_null_count and statistics.null_count == count:
                 continue
             return None, None
         low, high = statistics.min_raw, statistics.max_raw
@@ -179,13 +229,10 @@ def _bounds(
     if not lows or any(isinstance(end, float) and math.isnan(end) for end in (*lows, *highs)):
         return None, None
     low, high = min(lows), max(highs)
-    if isinstance(kind, TimestampType | TimestamptzType):
-        unit = json.loads(described.logical_type.to_json()).get("timeUnit")
-        if unit not in _MICROSECONDS:
-            return None, None
-        multiply, divide = _MICROSECONDS[unit]
-        if divide > 1 and (low % divide or high % divide):
-            return None, None
+    multiply, divide = held.ticks
+    if divide > 1 and (low % divide or high % divide):
+        return None, None
+    if multiply != divide:
         low, high = low * multiply // divide, high * multiply // divide
     if isinstance(low, float):  # a writer need not care for the sign of zero
         low, high = (-0.0 if low == 0 else low), (0.0 if high == 0 else high)
@@ -214,9 +261,13 @@ def _fits(kind: Any, held: pa.DataType) -> bool:
     return str(held) in _FITS.get(type(kind), ())
 
 
-def _null_count(chunk: pq.ColumnChunkMetaData) -> int | None:
-    statistics = chunk.statistics if chunk.is_stats_set else None
-    return statistics.null_count if statistics is not None and statistics.has_null_count else None
+def _null_count(chunks: Iterable[tuple[int, Any]]) -> int | None:
+    total = 0
+    for _, statistics in chunks:
+        if statistics is None or not statistics.has_null_count:
+            return None
+        total += statistics.null_count
+    return total
 
 
 def _start(chunk: pq.ColumnChunkMetaData) -> int:
