@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,17 @@ from lakeopt.engines.duckdb import ENGINE
 from lakeopt.errors import Refused
 from lakeopt.model.scan import Scan, StageRequest, WriterOptions
 from lakeopt.orc import footers as orc_footers
+from lakeopt.orc.protobuf import Message
+from lakeopt.orc.tail import (
+    DATA_LENGTH,
+    ENCRYPTION,
+    INDEX_LENGTH,
+    OFFSET,
+    STRIPE_FOOTER_LENGTH,
+    STRIPES,
+    WRITER_ZONE,
+    Tail,
+)
 from lakeopt.parquet import int96
 from lakeopt.parquet.raw_footer import RawFooter, chunks, row_groups
 from lakeopt.parquet.schema_elements import CREATED_BY, INT96, NAME, SCHEMA, TYPE, leaves, meaning, trees
@@ -242,22 +253,62 @@ def test_orc_without_names_is_told_by_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "zone", "expected"),
+    ("first", "zones", "expected"),
     [
-        (NEW, "GMT", None),
-        (OLD.replace(year=1890), "GMT", "it holds timestamps before 1970, or may, and Java cannot read the fractions"),
-        (NEW, "Asia/Tokyo", "timestamps were written in the zone Asia/Tokyo, and would be in UTC"),
+        (NEW, ("GMT", "UTC"), None),
+        (OLD.replace(year=1890), ("GMT", "GMT"), "it holds timestamps before 1970, or may, and Java cannot read the"),
+        (NEW, ("GMT", "Asia/Tokyo"), "timestamps were written in the zone Asia/Tokyo, and would be in UTC"),
+        (NEW, ("GMT", ""), "timestamps were written in a zone that the files do not name, and would be in UTC"),
     ],
 )
 def test_orc_timestamps_that_would_change_are_left_alone(
-    tmp_path: Path, first: dt.datetime, zone: str, expected: str | None
+    tmp_path: Path, first: dt.datetime, zones: tuple[str, str], expected: str | None
 ) -> None:
-    as_orc(table(first, count=5).select(["At"]), tmp_path / "a.orc")
+    """Of each stripe by itself: tools put the stripes of several writers into one file. The first file has none."""
     schema = pa.schema([("at", pa.timestamp("us"))])
-    footer = dataclasses.replace(orc_footers.read_footer(str(tmp_path / "a.orc"), _local), zone=zone)
-    found = orc_form([footer], schema)
+    as_orc(table(first, count=0).select(["At"]), tmp_path / "empty.orc")
+    as_orc(table(first, count=5).select(["At"]), tmp_path / "a.orc", compression="uncompressed")
+    empty, footer = (orc_footers.read_footer(str(tmp_path / name), _local) for name in ("empty.orc", "a.orc"))
+    empty = dataclasses.replace(empty, tail=dataclasses.replace(empty.tail, postscript=footer.tail.postscript))
+    assert (empty.zones, footer.zones) == (frozenset(), {"GMT"})
+    stripes = _stripes_of((tmp_path / "a.orc").read_bytes(), footer.tail, zones)
+    footer = dataclasses.replace(footer, zones=stripes)
+    found = orc_form([empty, footer], schema)
     assert (found if isinstance(found, str) else "").startswith(expected or "")
     assert isinstance(found, str) == (expected is not None)
+
+
+def _stripes_of(data: bytes, tail: Tail, zones: Sequence[str]) -> frozenset[str | None]:
+    """Zones of a file that has the one stripe of this one twice and more, by writers in these zones."""
+    body, stripes = bytearray(), []
+    [stripe] = tail.footer.messages(STRIPES)
+    for zone in zones:
+        own = Message(list(stripe.fields))
+        end = tail.stripe_footer(pa.BufferReader(data), stripe)
+        end.put(WRITER_ZONE, zone.encode() or None)
+        own.put(OFFSET, len(body))
+        own.put(INDEX_LENGTH, 0)
+        own.put(DATA_LENGTH, 0)
+        own.put(STRIPE_FOOTER_LENGTH, len(end.encode()))
+        body += end.encode()
+        stripes.append((STRIPES, 2, own.encode()))
+    footer = Message([item for item in tail.footer.fields if item[0] != STRIPES] + stripes)
+    return dataclasses.replace(tail, footer=footer).zones(pa.BufferReader(bytes(body)))
+
+
+def test_columns_that_are_encrypted_are_left_alone(tmp_path: Path) -> None:
+    """Who has no key reads ORC's masked values without an error, and would write them in the place of the others."""
+    rows = pa.table({"a": [1, 2]})
+    as_orc(rows, tmp_path / "a.orc")
+    footer = orc_footers.read_footer(str(tmp_path / "a.orc"), _local)
+    assert not isinstance(orc_form([footer], rows.schema), str)
+    footer.tail.footer.put(ENCRYPTION, Message())
+    assert "encrypted" in str(orc_form([footer], rows.schema))
+    root = tmp_path / "t"
+    parquet(rows, root / "a.parquet")
+    assert reason(root) is None
+    edited(root / "a.parquet", lambda footer: footer.update({8: (STRUCT, {1: (STRUCT, {})})}))
+    assert "encrypted" in str(reason(root))
 
 
 def _local(path: str) -> Any:

@@ -39,8 +39,9 @@ class ColumnStatistics:
 class OrcFooter:
     """The footer of one ORC file. ``statistics`` has one item a top-level column, None where there are none.
 
-    ``stripe_rows`` has one item a stripe; ``zone`` is that of the writer, by which timestamps without a zone are
-    stored, ``tail`` the whole of what the file says.
+    ``stripe_rows`` has one item a stripe; ``zones`` are those of the stripes' writers, by which timestamps without a
+    zone are stored (None where one says none; of a file that has no such timestamps there are none), ``tail`` is the
+    whole of what the file says.
     """
 
     schema: pa.Schema
@@ -49,7 +50,7 @@ class OrcFooter:
     codec: str
     stripe_rows: tuple[int, ...]
     statistics: tuple[ColumnStatistics | None, ...]
-    zone: str | None
+    zones: frozenset[str | None]
     tail: Tail
 
 
@@ -104,7 +105,7 @@ def _read(source: pa.NativeFile) -> OrcFooter:
         codec=tail.codec,
         stripe_rows=tuple(stripe.whole(STRIPE_ROWS) for stripe in tail.footer.messages(STRIPES)),
         statistics=tuple(found),
-        zone=tail.zone(source),
+        zones=tail.zones(source),
         tail=tail,
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from lakeopt.errors import DataFileError
+from lakeopt.orc.form import KIND, TIMESTAMP
 from lakeopt.orc.protobuf import Message, varint
 
 MAGIC = b"ORC"
@@ -83,13 +84,16 @@ class Tail:
         except (ValueError, IndexError, zlib.error, pa.ArrowException) as error:
             raise DataFileError(f"a stripe cannot be read: {error}", hint="the file is damaged") from error
 
-    def zone(self, source: pa.NativeFile) -> str | None:
-        """Time zone of the first stripe's writer, by which timestamps are stored; None where it says none.
+    def zones(self, source: pa.NativeFile) -> frozenset[str | None]:
+        """Time zones of the writers of all stripes (tools put stripes of several files together), None where one says
+        none; empty where no column is of a type that depends on them.
 
-        :raises DataFileError: the stripe cannot be read.
+        :raises DataFileError: a stripe cannot be read.
         """
+        if not any(one.whole(KIND) == TIMESTAMP for one in self.footer.messages(TYPES)):
+            return frozenset()
         stripes = self.footer.messages(STRIPES)
-        return self.stripe_footer(source, stripes[0]).text(WRITER_ZONE) if stripes else None
+        return frozenset(self.stripe_footer(source, stripe).text(WRITER_ZONE) for stripe in stripes)
 
 
 def codec_of(postscript: Message) -> str:

@@ -17,6 +17,7 @@ from lakeopt.parquet.raw_footer import (
     chunk_range,
     chunks,
     group_bytes,
+    is_encrypted,
     row_groups,
     steering,
 )
@@ -27,8 +28,8 @@ from lakeopt.parquet.values import children
 #: A row group at or above either is large enough to live with: bytes on disk, rows.
 FLOOR_BYTES, FLOOR_ROWS = 8 * 1024 * 1024, 65_536
 BELOW_FLOOR = "row groups of fewer than 64k rows and 8 MB are merged"
-# FileMetaData, ColumnChunk
-_ENCRYPTION, _OTHER_FILE, _CRYPTO, _ENCRYPTED_META = (8, 9), 1, 8, 9
+# ColumnChunk
+_OTHER_FILE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,7 @@ def _unfit(footer: Struct, file_bytes: int) -> str | None:
     if not groups:
         return "holds no rows"
     every = [chunk for group in groups for chunk in chunks(group)]
-    encrypted = any(number in footer for number in _ENCRYPTION)
-    if encrypted or any(_CRYPTO in chunk or _ENCRYPTED_META in chunk for chunk in every):
+    if is_encrypted(footer):
         return "columns are encrypted"
     if any(CHUNK_META not in chunk or chunk.get(_OTHER_FILE, (0, b""))[1] for chunk in every):
         return "column chunks lie in other files"

@@ -28,6 +28,8 @@ from lakeopt.parquet.thrift import Struct, decode, encode
 CODEC, COMPRESSED_SIZE, BLOOM_AT, BLOOM_SIZE = 4, 7, 14, 15
 #: ``CompressionCodec`` by number, in pyarrow's words.
 CODECS = ("none", "snappy", "gzip", "lzo", "brotli", "lz4 of Hadoop", "zstd", "lz4")
+# FileMetaData and ColumnChunk: what is there of encrypted ones alone
+_ENCRYPTED = (8, 9)
 #: Key-values that say which run wrote a file and steer no reader.
 OWN_KEYS = b"lakeopt."
 #: Bytes read from the end of a file at first: most footers are smaller.
@@ -78,6 +80,12 @@ def row_groups(footer: Struct) -> list[Struct]:
 def chunks(group: Struct) -> list[Struct]:
     """The column chunks of a row group."""
     return list(group[COLUMNS][1].values)
+
+
+def is_encrypted(footer: Struct) -> bool:
+    """Whether a footer is of a file with encrypted columns, or is signed."""
+    every = (chunk for group in row_groups(footer) for chunk in chunks(group))
+    return any(number in held for held in (footer, *every) for number in _ENCRYPTED)
 
 
 def chunk_range(chunk: Struct) -> tuple[int, int]:

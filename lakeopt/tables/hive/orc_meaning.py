@@ -27,6 +27,8 @@ _VALUES, _DATES, _TIMESTAMPS, _FIRST_UTC = 1, 7, 9, 3
 def orc_form(files: Sequence[OrcFooter], schema: pa.Schema) -> OrcForm | str:
     """The form of files, in order of arrival, that hold columns of this schema; or a reason to leave them alone."""
     pattern = files[-1]
+    if any(file.tail.footer.message(at.ENCRYPTION) is not None for file in files):
+        return "columns of its files are encrypted, and who has no key reads other values in their place"
     types = _types(pattern)
     if any(_types(file) != types for file in files):
         return "its files hold different columns, or the same in more than one way"
@@ -96,9 +98,11 @@ def _times(files: Sequence[OrcFooter]) -> str | None:
     """Why dates or timestamps would not be read as before, or None."""
     kinds = [message.whole(KIND) for message in files[-1].tail.footer.messages(at.TYPES)]
     if TIMESTAMP in kinds:
-        zone = next((file.zone for file in files if file.zone not in _UTC), None)
-        if zone is not None:
-            return f"timestamps were written in the zone {zone}, and would be in UTC"
+        zones = {zone for file in files for zone in file.zones}
+        if None in zones:  # Java takes that for the zone of the reader
+            return "timestamps were written in a zone that the files do not name, and would be in UTC"
+        if others := sorted(str(zone) for zone in zones.difference(_UTC)):
+            return f"timestamps were written in the zone {others[0]}, and would be in UTC"
     for file in files:
         for kind, held in zip(kinds, file.tail.footer.messages(at.STATISTICS), strict=False):
             if kind in (TIMESTAMP, INSTANT) and _first(held, _TIMESTAMPS, _FIRST_UTC) < 0:

@@ -13,7 +13,7 @@ from lakeopt.errors import DataFileError
 from lakeopt.parquet import int96
 from lakeopt.parquet.footers import Resolve, data_file_error
 from lakeopt.parquet.form import ParquetForm, unwritable, written_schema
-from lakeopt.parquet.raw_footer import CODEC, CODECS, RawFooter, chunks, kept_key_values, row_groups
+from lakeopt.parquet.raw_footer import CODEC, CODECS, RawFooter, chunks, is_encrypted, kept_key_values, row_groups
 from lakeopt.parquet.schema_elements import (
     BYTES,
     CREATED_BY,
@@ -64,6 +64,7 @@ class StoredFile:
     created_by: str
     codecs: tuple[str, ...]
     dated: Dated
+    encrypted: bool = False
 
     @property
     def steering(self) -> Steering:
@@ -88,7 +89,8 @@ def stored_file(location: str, resolve: Resolve) -> StoredFile:
     except (pa.ArrowException, OSError) as error:
         raise data_file_error(location, error) from error
     pairs = tuple(kept_key_values(footer))
-    codes = {chunk[CHUNK_META][1][CODEC][1] for group in row_groups(footer) for chunk in chunks(group)}
+    every = [chunk for group in row_groups(footer) for chunk in chunks(group)]
+    codes = {chunk[CHUNK_META][1][CODEC][1] for chunk in every if CHUNK_META in chunk}
     return StoredFile(
         location,
         footer[SCHEMA][1].values[0],
@@ -98,11 +100,14 @@ def stored_file(location: str, resolve: Resolve) -> StoredFile:
         _text(footer, CREATED_BY),
         tuple(sorted(CODECS[code] if code < len(CODECS) else str(code) for code in codes)),
         _dated(footer, metadata),
+        is_encrypted(footer),
     )
 
 
 def parquet_form(files: Sequence[StoredFile], schema: pa.Schema) -> ParquetForm | str:
     """The form of files, in order of arrival, that hold columns of this schema; or a reason to leave them alone."""
+    if any(file.encrypted for file in files):
+        return "columns of its files are encrypted"
     found = _columns(files, schema)
     if isinstance(found, str):
         return found
