@@ -195,5 +195,12 @@ class HiveParquet(Folder):
         with self.database.connected() as client:
             client.drop_partition(*self._named(), [day], True)
 
+    def move(self, day: str, folder: Path) -> None:
+        """ALTER TABLE … PARTITION … SET LOCATION."""
+        with self.database.connected() as client:
+            partition = client.get_partition(*self._named(), [day])
+            partition.sd.location = f"file:{folder}"
+            client.alter_partition(*self._named(), partition)
+
     def _named(self) -> tuple[str, str]:
         return self.database.name, self.table

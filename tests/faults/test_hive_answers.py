@@ -12,7 +12,7 @@ from servers.thrift_proxy import ThriftProxy, once
 
 import lakeopt
 from lakeopt.config import load_settings
-from lakeopt.errors import CommitOutcomeUnknown, Notice, Unreachable
+from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, LakeoptError, Notice, Unreachable
 from lakeopt.model.plan import RewritePlan, SortField
 from lakeopt.tables.hive.switch import locks, metastore_switch
 from lakeopt.tables.open import open_table
@@ -134,4 +134,55 @@ def test_a_metastore_that_restarts_between_lock_and_switch_is_asked_again(
     proxy.rule = rule
     assert lakeopt.apply(plan).groups_done == 1
     assert table.rows() == before
+    assert locks_of(table) == []
+
+
+def test_a_lock_that_is_not_taken_back_does_not_undo_the_switch(
+    table: HiveParquet, proxy: ThriftProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database of a metastore fails now and then: what was switched by then is what is read."""
+    monkeypatch.setattr(locks, "RETURNS", (0.0, 0.0))
+    before, plan = table.rows(), planned(table, "a")
+    proxy.rule = lambda call: "fail" if call == "unlock" else None
+    with pytest.warns(Notice, match="could not be given back"):
+        assert lakeopt.apply(plan).groups_done == 1
+    proxy.rule = lambda call: None
+    assert table.rows() == before
+    assert len(visible(table.place("a"))) == 1
+    assert marked_files(table) == 2
+
+
+@pytest.mark.parametrize("call", ["lock", "check_lock", "heartbeat"])
+def test_a_metastore_that_fails_before_the_switch_leaves_all_as_it_was(
+    table: HiveParquet, proxy: ThriftProxy, call: str
+) -> None:
+    before, plan = table.rows(), planned(table, "a")
+    proxy.rule = lambda asked: "fail" if asked == call else None
+    with pytest.raises(LakeoptError, match="Internal error") as caught:
+        lakeopt.apply(plan)
+    assert not isinstance(caught.value, CommitOutcomeUnknown)
+    proxy.rule = lambda asked: None
+    assert table.rows() == before
+    assert not list((table.root / ".lakeopt").rglob("*.parquet"))
+    assert locks_of(table) == []
+
+
+def test_a_partition_that_is_moved_after_the_last_check_stays_where_it_was_moved_to(
+    table: HiveParquet, proxy: ThriftProxy
+) -> None:
+    """Spark's ALTER TABLE … SET LOCATION takes no lock, and an alteration replaces whatever the metastore says."""
+    before, plan = table.rows(), planned(table, "a")
+    elsewhere, came = table.root / "elsewhere" / "day=a", []
+
+    def rule(call: str) -> None:
+        if call == "heartbeat" and not came:
+            came.append(table.write("a", rows(9000, 7), elsewhere))
+            table.move("a", elsewhere)
+
+    proxy.rule = rule
+    with pytest.raises(CommitConflict, match="altered by someone else"):
+        lakeopt.apply(plan)
+    assert table.place("a") == elsewhere
+    assert (sum(table.rows()["a"].values()), table.rows()["b"]) == (7, before["b"])
+    assert not list((table.root / ".lakeopt").rglob("*.parquet"))
     assert locks_of(table) == []

@@ -10,7 +10,8 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 #: ``rule(call)``: what to do with a request of that name. ``drop``: the service does what it is asked, its answer is
-#: lost; ``cut``: the connection ends before the service hears of it; ``hang``: nothing is ever answered.
+#: lost; ``cut``: the connection ends before the service hears of it; ``hang``: nothing is ever answered; ``fail``: the
+#: answer is that something went wrong, and the service is not asked.
 Rule = Callable[[str], str | None]
 
 
@@ -48,6 +49,9 @@ class ThriftProxy:
                 fate = self.rule(call) if call else None
                 if fate == "cut":
                     return
+                if fate == "fail":
+                    client.sendall(_failure(request))
+                    continue
                 if fate == "hang":
                     threading.Event().wait(30)
                     return
@@ -69,6 +73,14 @@ def once(call: str, fate: str) -> Rule:
     """A rule for the first request whose name begins so."""
     left = [fate]
     return lambda asked: left.pop() if left and asked.startswith(call) else None
+
+
+def _failure(request: bytes) -> bytes:
+    """The answer to a call whose handler raised what the call does not declare (``TApplicationException``)."""
+    (length,) = struct.unpack(">I", request[4:8])
+    name_and_number, message = request[4 : 12 + length], b"Internal error"
+    text = b"\x0b" + struct.pack(">hI", 1, len(message)) + message
+    return b"\x80\x01\x00\x03" + name_and_number + text + b"\x08" + struct.pack(">hi", 2, 6) + b"\x00"
 
 
 def _name(request: bytes) -> str:

@@ -44,7 +44,7 @@ def hive_tables(metastore: Metastore, namespace: Identifier) -> Iterator[Identif
 
     :raises Unreachable: the metastore does not answer.
     """
-    from hive_metastore.ttypes import MetaException, NoSuchObjectException
+    from hive_metastore.ttypes import NoSuchObjectException
 
     if len(namespace) != 1:
         return
@@ -54,8 +54,6 @@ def hive_tables(metastore: Metastore, namespace: Identifier) -> Iterator[Identif
             tables = client.get_table_objects_by_name(namespace[0], names) if names else []
     except NoSuchObjectException:
         return
-    except MetaException as error:
-        raise metastore.failed(error) from error
     yield from ((namespace[0], table.tableName) for table in tables if not _is_iceberg(table))
 
 

@@ -23,11 +23,11 @@ class Metastore:
         self.properties = {key: str(value) for key, value in properties.items()}
 
     def connected(self, *, raw: bool = False) -> Connection:
-        """A Thrift client, closed afterwards. What the metastore itself answers is raised as it comes.
+        """A Thrift client, closed afterwards. What the metastore answers of a name or a lock is raised as it comes.
 
-        With ``raw`` a connection that breaks raises what the client raised, too.
+        With ``raw`` every error is raised as the client raised it.
 
-        :raises Unreachable: it does not answer.
+        :raises Unreachable: it does not answer, or answers that something went wrong in it.
         :raises MissingExtra: the extra ``hive`` is not installed.
         """
         return Connection(self, raw=raw)
@@ -103,8 +103,11 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._transport.close()
-        if isinstance(error, Exception) and not self._raw and _is_silence(error):
-            raise self._metastore.silent(error) from error
+        if isinstance(error, Exception) and not self._raw:
+            if _is_silence(error):
+                raise self._metastore.silent(error) from error
+            if _is_failure(error):
+                raise self._metastore.failed(error) from error
 
 
 def _is_silence(error: Exception) -> bool:
@@ -113,3 +116,11 @@ def _is_silence(error: Exception) -> bool:
     from thrift.transport.TTransport import TTransportException
 
     return isinstance(error, (OSError, EOFError, TTransportException, TProtocolException))
+
+
+def _is_failure(error: Exception) -> bool:
+    """Whether an error is of the metastore's own, and says nothing of what it was asked for."""
+    from hive_metastore.ttypes import MetaException
+    from thrift.Thrift import TApplicationException
+
+    return isinstance(error, (MetaException, TApplicationException))

@@ -27,6 +27,11 @@ class MetastoreSource:
         self.metastore, self.database, self.table = metastore, database, table
         self._interned: dict[Any, Any] = {}
 
+    @property
+    def name(self) -> tuple[str, str]:
+        """Database and table, as Thrift's calls take them."""
+        return self.database, self.table
+
     def connected(self, *, raw: bool = False) -> AbstractContextManager[Any]:
         """A Thrift client: :meth:`lakeopt.tables.hive.connection.Metastore.connected`."""
         return self.metastore.connected(raw=raw)
@@ -44,15 +49,13 @@ class MetastoreSource:
 
         :raises Unreachable: the metastore does not answer.
         """
-        from hive_metastore.ttypes import MetaException, NoSuchObjectException
+        from hive_metastore.ttypes import NoSuchObjectException
 
         try:
             with self.connected() as client:
                 return client.get_table(self.database, self.table)
         except NoSuchObjectException:
             return None
-        except MetaException as error:
-            raise self.metastore.failed(error) from error
 
     def _table(self) -> Any:
         if (table := self.found()) is None:
@@ -85,9 +88,8 @@ class MetastoreSource:
         """
         table = self._table()
         if not table.partitionKeys:
-            description = self.description_of(table)
             if wanted is None or () in wanted:
-                yield [Partition((), description.storage, description.parameters)]
+                yield [self.whole(table)]
             return
         names = self._names(table, wanted)
         with self.connected() as client:
@@ -101,49 +103,51 @@ class MetastoreSource:
         if wanted is not None:
             columns = [column.name for column in table.partitionKeys]
             return [partition_name(columns, values) for values in wanted]
-        from hive_metastore.ttypes import MetaException, NoSuchObjectException
+        from hive_metastore.ttypes import NoSuchObjectException
 
         try:
             with self.connected() as client:
                 found: list[str] = client.get_partition_names(self.database, self.table, -1)
         except NoSuchObjectException as error:
             raise UnknownName("table", f"{self.database}.{self.table}", ()) from error
-        except MetaException as error:
-            raise self.metastore.failed(error) from error
         return found
 
     def _page(self, client: Any, table: Any, names: list[str]) -> list[Partition]:
-        from hive_metastore.ttypes import MetaException, NoSuchObjectException
+        from hive_metastore.ttypes import NoSuchObjectException
 
         try:
             found = client.get_partitions_by_names(self.database, self.table, names)
         except NoSuchObjectException:
             return []
-        except MetaException as error:
-            raise self.metastore.failed(error) from error
-        return [self._partition(table, one) for one in found]
+        return [self.partition_of(table, one) for one in found]
 
     def _missing(
         self, client: Any, table: Any, wanted: Sequence[tuple[str | None, ...]], found: Sequence[Partition]
     ) -> list[Partition]:
         """Partitions that were not found by the name that we make of their values: the metastore may spell others."""
-        from hive_metastore.ttypes import MetaException, NoSuchObjectException
+        from hive_metastore.ttypes import NoSuchObjectException
 
         known, more = {one.values for one in found}, []
         for values in wanted:
             if values not in known:
                 try:
                     one = client.get_partition(self.database, self.table, self.stored_values(values))
-                except (NoSuchObjectException, MetaException):
+                except NoSuchObjectException:
                     continue
-                more.append(self._partition(table, one))
+                more.append(self.partition_of(table, one))
         return more
 
     def stored_values(self, values: Sequence[str | None]) -> list[str]:
         """Partition values as the metastore keeps them."""
         return [NULL_NAME if value is None else value for value in values]
 
-    def _partition(self, table: Any, partition: Any) -> Partition:
+    def whole(self, table: Any) -> Partition:
+        """The one partition of a table (Thrift's) that has no partition columns."""
+        description = self.description_of(table)
+        return Partition((), description.storage, description.parameters)
+
+    def partition_of(self, table: Any, partition: Any) -> Partition:
+        """A partition of Thrift's, of a table of Thrift's."""
         values = tuple(value_of(value) for value in partition.values)
         storage = self._storage(table, partition.sd, table.parameters or {})
         return Partition(values, storage, dict(partition.parameters or {}))

@@ -95,11 +95,16 @@ def take_out(table: HiveTable, plan_id: str, partition: RetiredPartition) -> Non
         _move(table, partition.location, left_at(table, plan_id, partition))
         return
     source = table.source
+    from hive_metastore.ttypes import NoSuchObjectException
+
     held = description_of(table, partition)
-    with shielded() as shield, locked(source, partition.name, shield):
+    with shielded() as shield, locked(source, partition.values, shield):
         _require_same(table, partition)
-        with source.connected() as client:
-            client.drop_partition(source.database, source.table, source.stored_values(partition.values), False)
+        try:
+            with source.connected() as client:
+                client.drop_partition(*source.name, source.stored_values(partition.values), False)
+        except NoSuchObjectException as error:
+            raise StalePlan(f"{partition.name} was dropped since the plan") from error
     if look(table, partition.location).digest != partition.listing:
         bring_back(table, plan_id, partition, held)
         raise CommitConflict(f"files came to {partition.name} while it was dropped: it is in the table again")

@@ -13,7 +13,7 @@ from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, LakeoptError, R
 from lakeopt.model.plan import FileGroup
 from lakeopt.model.serde import from_data
 from lakeopt.tables.base import Holding, Leaving, Table, Undone
-from lakeopt.tables.hive.listing import OWN_FOLDER, list_folder
+from lakeopt.tables.hive.listing import OWN_FOLDER, description_digest, list_folder
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.hive.source import Partition, Storage
 from lakeopt.tables.hive.switch.folders import (
@@ -28,7 +28,7 @@ from lakeopt.tables.hive.switch.folders import (
 from lakeopt.tables.hive.switch.metastore_switch import Change
 from lakeopt.tables.hive.switch.places import hive_table, is_folder, mover, partition_of, reached
 from lakeopt.tables.hive.switch.record import NAME, Files, Switch, delete_record, read_record, write_record
-from lakeopt.tables.hive.switch.statistics import SWITCH_ID
+from lakeopt.tables.hive.switch.statistics import ACCURATE, SWITCH_ID
 from lakeopt.tables.hive.table import HiveTable
 from lakeopt.tables.iceberg.deletion.location_keys import location_key
 
@@ -192,22 +192,25 @@ class _SwitchBack:
         )
         earlier = read_record(self.hive, switch.replaced)
         write_record(self.hive, switch.replaced, [undo, *earlier])
-        change = Change(self.values, switch.replaced, {**switch.parameters, SWITCH_ID: str(number)})
+        parameters = {**switch.parameters, SWITCH_ID: str(number)}
+        if late(look(self.hive, switch.replaced), switch.old):  # other rows than those that were counted
+            parameters[ACCURATE] = None
+        change = Change(self.values, switch.replaced, parameters, description_digest(self.partition))
         try:
-            means.move(change, here, lambda: self._verify(here))
+            means.move(change, here, self._verify)
         except CommitOutcomeUnknown:
             raise
-        except LakeoptError:
+        except (LakeoptError, KeyboardInterrupt):
             if earlier:
                 write_record(self.hive, switch.replaced, earlier)
             else:
                 delete_record(self.hive, switch.replaced)
             raise
 
-    def _verify(self, here: str) -> None:
+    def _verify(self) -> None:
         again = self._partition()
-        if location_key(again.storage.location) != location_key(here):
-            raise StalePlan("it was moved by someone else since")
+        if description_digest(again) != description_digest(self.partition):
+            raise StalePlan("it was moved or altered by someone else since")
         self._require(again)
 
 

@@ -8,9 +8,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, LakeoptError, Refused, StalePlan, UsageError
+from lakeopt.errors import (
+    CommitConflict,
+    CommitOutcomeUnknown,
+    LakeoptError,
+    Refused,
+    StalePlan,
+    UsageError,
+    first_line,
+)
 from lakeopt.model.plan import FileGroup, PartitionSwitch, RewritePlan
 from lakeopt.tables.base import Committed, Leaving, Table
 from lakeopt.tables.hive import layout_memory
@@ -94,7 +103,8 @@ class HiveSwitch:
         folder, number = _folder(files), secrets.randbits(62) + 1
         on_snapshot_id(number)
         done = _Switching(hive, plan.plan_id, planned, folder, number, mover(hive)).run(files, before_attempt)
-        layout_memory.remember(hive, plan, staged)
+        with suppress(Exception):  # it is switched: this must not look as if it were not
+            layout_memory.remember(hive, plan, staged)
         return done
 
     def find(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup] = ()) -> bool:
@@ -156,13 +166,19 @@ class _Switching:
             _require_as_planned(self.hive, self.planned)
             before_attempt()
 
+        change = Change(self.planned.values, self.folder, changed, self.planned.description)
         try:
-            self.means.move(Change(self.planned.values, self.folder, changed), self.planned.location, verify)
+            self.means.move(change, self.planned.location, verify)
         except CommitOutcomeUnknown:
             raise
-        except BaseException:
+        except (LakeoptError, KeyboardInterrupt):
             delete_record(self.hive, self.folder)
             raise
+        except Exception as error:  # of no kind that says that nothing was done: what was written must stay
+            raise CommitOutcomeUnknown(
+                f"the switch to {self.folder} ended with {type(error).__name__}: {first_line(error)}",
+                hint="the written files are kept; the next lakeopt run on the table tells whether it was made",
+            ) from error
         return Committed(self.number, late=tuple(self._look_back(record)))
 
     def _record(self, partition: Partition, changed: Mapping[str, Any]) -> Switch:
@@ -185,7 +201,7 @@ class _Switching:
             elif staging := _root_staging(self.hive):
                 place = f"{self.hive.location}/{staging[0]}"
                 yield f"another writer began meanwhile: {place}; apply adopts what comes late by that"
-        except LakeoptError as error:  # it is switched: this must not look as if it were not
+        except Exception as error:  # it is switched: this must not look as if it were not
             yield f"the old folder cannot be looked at: {error}"
 
 

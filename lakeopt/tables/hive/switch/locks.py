@@ -7,10 +7,11 @@ import socket
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lakeopt.errors import CommitConflict, Notice, Refused, Unreachable, first_line
+from lakeopt.errors import CommitConflict, Notice, Refused, StalePlan, first_line
+from lakeopt.tables.hive.partition_names import partition_name
 from lakeopt.tables.iceberg.commits.hive_locks import explained, locks_on
 from lakeopt.tables.shield import Shield
 
@@ -27,16 +28,17 @@ _PARTITION, _TABLE, _EXCLUSIVE = 3, 2, 3
 
 
 @contextmanager
-def locked(source: MetastoreSource, partition: str | None, shield: Shield) -> Iterator[int]:
-    """Hold the lock inside; its number. ``partition`` is its name as the metastore spells it, None for the table.
+def locked(source: MetastoreSource, values: tuple[str | None, ...], shield: Shield) -> Iterator[int]:
+    """Hold the lock of the partition with these values inside, of the whole table where it has none; its number.
 
     Hive's own writers respect it; Spark takes none. An interrupt ends the wait.
 
     :raises CommitConflict: another writer has it; one that seems forgotten is named.
+    :raises StalePlan: the table is gone.
     :raises Refused: the metastore keeps no locks.
     :raises Unreachable: it does not answer.
     """
-    number = _request(source, partition)
+    number = _request(source, values)
     try:
         _wait(source, number, shield)
         yield number
@@ -59,28 +61,32 @@ def is_held(source: MetastoreSource, number: int) -> bool:
     return True
 
 
-def _request(source: MetastoreSource, partition: str | None) -> int:
-    from hive_metastore.ttypes import LockComponent, LockRequest
+def _request(source: MetastoreSource, values: tuple[str | None, ...]) -> int:
+    from hive_metastore.ttypes import LockComponent, LockRequest, MetaException, NoSuchObjectException
+    from thrift.Thrift import TApplicationException
 
-    component = LockComponent(
-        type=_EXCLUSIVE,
-        level=_TABLE if partition is None else _PARTITION,
-        dbname=source.database,
-        tablename=source.table,
-        partitionname=partition,
-        isTransactional=True,
-    )
-    request = LockRequest(component=[component], user=getpass.getuser(), hostname=socket.gethostname())
     try:
         with source.connected() as client:
-            return int(client.lock(request).lockid)
-    except Exception as error:
-        if type(error).__name__ not in ("MetaException", "TApplicationException"):
-            raise
-        raise Refused(
-            f"the metastore locks nothing: {getattr(error, 'message', None) or first_line(error)}",
-            hint="its database needs the tables of transactions and locks",
-        ) from error
+            # Locks meet where names are equal, letter by letter: Spark's schema may spell columns otherwise.
+            columns = [one.name for one in client.get_table(*source.name).partitionKeys or ()]
+            component = LockComponent(
+                type=_EXCLUSIVE,
+                level=_PARTITION if columns else _TABLE,
+                dbname=source.database,
+                tablename=source.table,
+                partitionname=partition_name(columns, values) if columns else None,
+                isTransactional=True,
+            )
+            request = LockRequest(component=[component], user=getpass.getuser(), hostname=socket.gethostname())
+            try:
+                return int(client.lock(request).lockid)
+            except (MetaException, TApplicationException) as error:
+                raise Refused(
+                    f"the metastore locks nothing: {getattr(error, 'message', None) or first_line(error)}",
+                    hint="its database needs the tables of transactions and locks",
+                ) from error
+    except NoSuchObjectException as error:
+        raise StalePlan("the table was dropped since the plan", hint="make a new plan") from error
 
 
 def _wait(source: MetastoreSource, number: int, shield: Shield) -> None:
@@ -115,20 +121,23 @@ def _held_by_others(source: MetastoreSource, number: int) -> CommitConflict:
 
 
 def _unlock(source: MetastoreSource, number: int) -> None:
-    """Give it back. A metastore that is away keeps it, until it finds that nobody renews it."""
+    """Give it back. A metastore that is away, or fails, keeps it until it finds that nobody renews it.
+
+    No error is raised: what was done under the lock is done, and an error would look as if it were not.
+    """
     from hive_metastore.ttypes import NoSuchLockException, UnlockRequest
 
     error: Any = None
     for pause in RETURNS:
         time.sleep(pause)
-        with suppress(NoSuchLockException):
-            try:
-                with source.connected() as client:
-                    client.unlock(UnlockRequest(lockid=number))
-            except Unreachable as away:
-                error = away
-                continue
-        return
+        try:
+            with source.connected() as client:
+                client.unlock(UnlockRequest(lockid=number))
+            return
+        except NoSuchLockException:
+            return
+        except Exception as failed:
+            error = failed
     told = f"lock {number} on {source.database}.{source.table} could not be given back: {error}"
     warnings.warn(
         Notice(told, hint="the metastore drops a lock that nobody renews; or unlock it by its number"), stacklevel=2

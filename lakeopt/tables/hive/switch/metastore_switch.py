@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, LakeoptError, StalePlan, Unreachable, first_line
-from lakeopt.tables.hive.partition_names import partition_name
+from lakeopt.tables.hive.listing import description_digest
 from lakeopt.tables.hive.switch.locks import is_held, locked
 from lakeopt.tables.hive.switch.statistics import apply_parameters
 from lakeopt.tables.iceberg.deletion.location_keys import same_place
@@ -16,6 +16,7 @@ from lakeopt.tables.shield import Shield, shielded
 
 if TYPE_CHECKING:
     from lakeopt.tables.hive.metastore import MetastoreSource
+    from lakeopt.tables.hive.source import Partition
 
 #: Waits between looks for our switch after an answer was lost (seconds).
 LOOKS = (0.0, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
@@ -27,19 +28,22 @@ _AS_TOLD = {"DO_NOT_UPDATE_STATS": "true"}
 
 @dataclass(frozen=True)
 class Change:
-    """What an alteration sets: where the partition lies, and parameters (None: gone)."""
+    """What an alteration sets: where the partition lies, and parameters (None: gone).
+
+    ``description`` is the digest of what is altered, as of :func:`lakeopt.tables.hive.listing.description_digest`.
+    """
 
     values: tuple[str | None, ...]
     location: str
     parameters: Mapping[str, str | None]
+    description: str
 
 
 class MetastoreSwitch:
     """Switches of one table's partitions, or of the whole table where it has none."""
 
-    def __init__(self, source: MetastoreSource, partition_columns: tuple[str, ...]) -> None:
-        self.source = source
-        self.columns = partition_columns
+    def __init__(self, source: MetastoreSource, *, partitioned: bool) -> None:
+        self.source, self.partitioned = source, partitioned
 
     def why_not(self) -> str | None:
         """Why nothing can be switched here; a metastore can always."""
@@ -59,8 +63,7 @@ class MetastoreSwitch:
         :raises CommitConflict: it, or its files, are not as planned any more; definite.
         :raises CommitOutcomeUnknown: the answer was lost, and it is not known whether it was done.
         """
-        name = partition_name(self.columns, change.values) if self.columns else None
-        with shielded() as shield, locked(self.source, name, shield) as number:
+        with shielded() as shield, locked(self.source, change.values, shield) as number:
             self._send(change, verify, number, shield)
 
     def _send(self, change: Change, verify: Callable[[], None], number: int, shield: Shield) -> None:
@@ -87,19 +90,30 @@ class MetastoreSwitch:
         raise _unknown(change, lost) from lost
 
     def _alter(self, change: Change) -> None:
-        """Send it. Errors of the client come as they are: they tell whether there was an answer."""
+        """Send it. Errors of the client come as they are: they tell whether there was an answer.
+
+        An alteration replaces all that the metastore says, so that what is replaced is looked at once more: who takes
+        no locks may have altered it since.
+
+        :raises CommitConflict: it is not what was planned on.
+        """
         from hive_metastore.ttypes import EnvironmentContext
 
         source, told = self.source, EnvironmentContext(properties=dict(_AS_TOLD))
         with source.connected(raw=True) as client:
-            if not self.columns:
-                table = client.get_table(source.database, source.table)
-                _set(table, change)
-                client.alter_table_with_environment_context(source.database, source.table, table, told)
-                return
-            partition = client.get_partition(source.database, source.table, source.stored_values(change.values))
-            _set(partition, change)
-            client.alter_partition_with_environment_context(source.database, source.table, partition, told)
+            held = client.get_table(source.database, source.table)
+            if self.partitioned:
+                table, held = held, client.get_partition(*source.name, source.stored_values(change.values))
+                found = source.partition_of(table, held)
+            else:
+                found = source.whole(held)
+            if description_digest(found) != change.description:
+                raise CommitConflict(f"{found.storage.location} was altered by someone else", hint="make a new plan")
+            _set(held, change, found)
+            if self.partitioned:
+                client.alter_partition_with_environment_context(*source.name, held, told)
+            else:
+                client.alter_table_with_environment_context(*source.name, held, told)
 
     def _is_made(self, change: Change, error: BaseException) -> bool:
         """Whether the metastore has our switch, after an answer that was lost or says no.
@@ -121,9 +135,10 @@ class MetastoreSwitch:
         raise _unknown(change, error) from error
 
 
-def _set(described: Any, change: Change) -> None:
+def _set(described: Any, change: Change, found: Partition) -> None:
     serde = described.sd.serdeInfo.parameters if described.sd.serdeInfo is not None else None
-    if serde and same_place(serde.get("path", ""), described.sd.location):  # where Spark's own tables lie
+    # Where Spark's own tables lie; their storage descriptor may name another folder.
+    if serde and any(same_place(serde.get("path", ""), one) for one in (described.sd.location, found.storage.location)):
         serde["path"] = change.location
     described.sd.location = change.location
     described.parameters = dict(described.parameters or {})

@@ -52,7 +52,7 @@ def hive_table(table: Table) -> HiveTable:
 def mover(hive: HiveTable) -> Mover:
     """The means for the kind of source that the table has."""
     if isinstance(hive.source, MetastoreSource):
-        return MetastoreSwitch(hive.source, tuple(name for name, _ in hive.partition_columns))
+        return MetastoreSwitch(hive.source, partitioned=bool(hive.partition_columns))
     return DirectorySwitch(hive, partitioned=bool(hive.partition_columns))
 
 
