@@ -17,7 +17,9 @@ import lakeopt
 from lakeopt.cli.app import main
 from lakeopt.errors import CommitConflict, ProofFailed, Refused, StalePlan, UnknownName
 from lakeopt.model.migration import MigrationPlan, MigrationResult
+from lakeopt.model.plan import SortField
 from lakeopt.model.serde import from_json, to_json
+from lakeopt.workflows.event_log import event_log
 from lakeopt.workflows.migrate import migrate, plan_migration
 from lakeopt.workflows.migration_run import apply_migration
 from lakeopt.workflows.retention import retention
@@ -249,3 +251,21 @@ def test_a_folder_whose_files_another_table_reads_is_left_as_it_is(lake: Lake, h
     assert read(lake, "db.renamed") == expected()
     lake.catalog.drop_table("db.renamed")
     assert lakeopt.rewrite(str(hive), **key).groups_done == len(DAYS)
+
+
+@pytest.mark.slow
+def test_the_three_shapes_of_queries_have_equal_answers_on_both_tables(lake: Lake, tmp_path: Path) -> None:
+    """The file that the README names, on the table of Hive and on the Iceberg table made of it."""
+    root = tmp_path / "hive" / "log"
+    for number, day in enumerate(event_log(4_000, days=2)):
+        place = root / f"day={number}"
+        place.mkdir(parents=True)
+        for hour in range(3):
+            pq.write_table(day.slice(hour * 700, 700), place / f"{hour}.parquet")
+    shapes = Path(__file__).parents[1] / "benchmarks" / "three_shapes.sql"
+    key = [SortField(name) for name in ("event_name", "device_id", "event_time")]
+    migrate(str(root), "db.log", rewrite=True, strategy="sort", sort_by=key)
+    report = lakeopt.bench(str(root), queries=shapes, against="db.log", runs=1, threads=1)
+    assert [query.answers_match for query in report.queries] == [True, True, True]
+    assert [query.before.rows for query in report.queries] == [12, 1, 1]
+    assert [(query.before.files_read, query.after.files_read) for query in report.queries] == [(6, 2)] * 3
