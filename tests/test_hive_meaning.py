@@ -343,6 +343,28 @@ def test_a_column_that_some_files_lack_is_null_there(tmp_path: Path, missing: st
     )
 
 
+def test_a_column_that_some_files_lack_may_be_null_in_the_new_one(tmp_path: Path) -> None:
+    """Spark says of a column that it has no nulls where a query cannot make one; older files lack it."""
+    root = tmp_path / "t"
+    new = pa.schema([pa.field("a", pa.int64(), nullable=False), pa.field("b", pa.string(), nullable=False)])
+    parquet(pa.table({"a": [1]}, schema=new.remove(1)), root / "1.parquet")
+    parquet(pa.table({"a": [2], "b": ["x"]}, schema=new), root / "2.parquet")
+    [path] = rewritten(scanned(root), tmp_path / "new", (("a", True, True),))
+    assert pq.read_table(path).to_pylist() == [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
+    assert [field.nullable for field in pq.read_schema(path)] == [False, True]
+
+
+def test_structs_whose_fields_are_not_in_alphabetical_order_are_proved_equal(tmp_path: Path) -> None:
+    """Files that say in different ways that a field has no nulls: ids of its fields come from their names in both."""
+    root = tmp_path / "t"
+    for number, nullable in enumerate((True, False)):
+        kind = pa.struct([pa.field("b", pa.int64(), nullable), pa.field("a", pa.int64(), nullable)])
+        rows = pa.table({"n": pa.array([number]), "s": pa.array([{"b": 1, "a": 2}], kind)})
+        parquet(rows.cast(pa.schema([("n", pa.int64()), ("s", kind)])), root / f"{number}.parquet")
+    [path] = rewritten(scanned(root), tmp_path / "new", (("n", True, True),))
+    assert pq.read_table(path).column("s").to_pylist() == [{"b": 1, "a": 2}] * 2
+
+
 def test_a_column_without_nulls_in_some_files_may_hold_them_in_the_new_one(tmp_path: Path) -> None:
     """Spark says that there are none, at whatever depth, where a query cannot make one."""
     root = tmp_path / "t"

@@ -109,7 +109,7 @@ def conform(
 
     :raises DataFileError: the file's type cannot hold this column's values, or a value would be changed.
     """
-    if array.type == target.type and source.type.equals(target.type, check_metadata=True):
+    if array.type.equals(target.type, check_metadata=True):  # ids that a name mapping gives are not the array's yet
         return array
     array = storage(array)
     if is_.is_dictionary(array.type):

@@ -17,7 +17,7 @@ from lakeopt.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Items, Struct
 
 VERSION, SCHEMA, CREATED_BY = 1, 2, 6
 TYPE, LENGTH, REPETITION, NAME, CHILDREN, CONVERTED, SCALE, PRECISION, FIELD_ID, LOGICAL = range(1, 11)
-OPTIONAL, REPEATED = 1, 2
+REQUIRED, OPTIONAL, REPEATED = range(3)
 BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTES, FIXED = range(8)
 #: ``ConvertedType`` -> the ``LogicalType`` that says the same, as (field of the union, its parameters).
 _TIME_UNITS = {1: "ms", 2: "us", 3: "ns"}
@@ -149,6 +149,13 @@ def with_nulls_of(tree: Tree, other: Tree) -> Tree:
     """A tree that may hold nulls wherever one of two of the same meaning may."""
     pairs = zip(tree.elements, other.elements, strict=True)
     return Tree(tuple({**own, REPETITION: held[REPETITION]} if _is_optional(held) else own for own, held in pairs))
+
+
+def with_nulls(tree: Tree) -> Tree:
+    """The column as one that may be null as a whole; what lies inside it stays as it is."""
+    if _repetition(tree.head) != REQUIRED:
+        return tree
+    return Tree(({**tree.head, REPETITION: (I32, OPTIONAL)}, *tree.elements[1:]))
 
 
 def _is_optional(element: Struct) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ from lakeopt.parquet.schema_elements import (
     meaning,
     schema_of,
     trees,
+    with_nulls,
     with_nulls_of,
 )
 from lakeopt.parquet.stitch import CHUNK_META, NUM_ROWS
@@ -197,6 +199,7 @@ def _columns(files: Sequence[StoredFile], schema: pa.Schema) -> list[tuple[str, 
         return "names of columns differ only in their case"
     held: dict[str, Tree] = {}
     keys: dict[str, Any] = {}
+    holders: Counter[str] = Counter()
     for file in sorted(files, key=lambda file: -len(file.columns)):
         lower = [tree.name.lower() for tree in file.columns]
         if len(set(lower)) < len(lower):
@@ -209,7 +212,9 @@ def _columns(files: Sequence[StoredFile], schema: pa.Schema) -> list[tuple[str, 
             if keys.setdefault(name, key) != key:
                 return f"column {name} is stored in more than one way in its files"
             held[name] = with_nulls_of(held[name], tree) if name in held else tree
-    return list(held.items()) or "its files have no columns"
+            holders[name] += 1
+    found = [(name, tree if holders[name] == len(files) else with_nulls(tree)) for name, tree in held.items()]
+    return found or "its files have no columns"
 
 
 def _is_two_level(tree: Tree) -> bool:
