@@ -195,6 +195,13 @@ class HiveParquet(Folder):
         with self.database.connected() as client:
             client.drop_partition(*self._named(), [day], True)
 
+    def relocate(self, folder: Path) -> None:
+        """ALTER TABLE … SET LOCATION: partitions stay where they are."""
+        with self.database.connected() as client:
+            table = client.get_table(*self._named())
+            table.sd.location = f"file:{folder}"
+            client.alter_table(*self._named(), table)
+
     def move(self, day: str, folder: Path) -> None:
         """ALTER TABLE … PARTITION … SET LOCATION."""
         with self.database.connected() as client:

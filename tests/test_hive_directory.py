@@ -180,6 +180,19 @@ def test_drifting_columns(root: Path) -> None:
     assert "changed-types" in codes(root)
 
 
+@pytest.mark.parametrize("mark", ["_delta_log/0.json", ".hoodie/x", "_spark_metadata/0", "../metadata/1.metadata.json"])
+@pytest.mark.parametrize("below", ["", "day=2026-01-02"])
+def test_folders_of_other_formats_are_no_tables_to_rewrite(root: Path, mark: str, below: str) -> None:
+    """A listing shows files that their log does not count, and one that is moved is missing there."""
+    (root / mark).parent.mkdir()
+    (root / mark).write_text("{}")
+    place = str(root / below)
+    assert "lies in the folder of" in str(open_table(place).read_only)
+    with pytest.raises(Refused, match=r"whose (log|metadata) says which files count"):
+        lakeopt.plan(place, strategy="sort", sort_by=KEY)
+    assert "read-only" in codes(Path(place))
+
+
 def test_folders_of_different_keys_are_no_table_to_rewrite(root: Path) -> None:
     put(root / "other=1", "f.parquet", rows(0))
     assert "different partition columns" in str(open_table(str(root)).read_only)

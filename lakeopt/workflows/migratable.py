@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 
 _REWRITE = "lakeopt migrate … --rewrite writes the rows anew"
 
+#: What of a Hive table's folders an Iceberg table cannot say alike: code, why, and the way out.
+_AMBIGUOUS = (
+    (
+        "nested-files",
+        "lies in a folder below its partition, which some readers read and some do not",
+        "move such files to the folder of their partition, or away",
+    ),
+    (
+        "shared-folders",
+        "is the folder of two partitions, or lies in that of another",
+        "give each partition a folder of its own",
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Migratable:
@@ -40,6 +54,7 @@ def checked(table: Table, *, rewrite: bool) -> Migratable:
     """
     import pyarrow as pa
 
+    _require_readable(table)
     files = pa.concat_tables([files_schema().empty_table(), *table.files()])
     scan = table.scan(files)  # of all files: their spellings of names make the mapping
     stored = set(table.scan(files.slice(0, 0), stored_only=True).schema.names)
@@ -90,6 +105,21 @@ def names(schema: pa.Schema) -> list[dict[str, Any]]:
         return made
 
     return mapped(list(schema))
+
+
+def _require_readable(table: Table) -> None:
+    """Refuse a table whose rows are not those of the files in its partitions, for every reader."""
+    from lakeopt.tables.hive.switch.places import hive_table
+
+    hive = hive_table(table)
+    if hive.unreadable is not None:
+        raise Refused(
+            f"{table.identifier} is not migrated: {hive.unreadable}", hint="migrate it by what keeps its rows"
+        )
+    for code, words, hint in _AMBIGUOUS:
+        if code in hive.contents.oddities:
+            _, examples = hive.contents.oddities[code]
+            raise Refused(f"{table.identifier} is not migrated: {examples[0]} {words}", hint=hint)
 
 
 def _require_formats(table: Table, files: pa.Table, *, rewrite: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 from hive_lake import HiveDatabase, HiveParquet, _storage, rows
 
 import lakeopt
-from lakeopt.errors import UnknownName, Unreachable
+from lakeopt.errors import LakeoptError, Refused, UnknownName, Unreachable
 from lakeopt.model.plan import SortField
 from lakeopt.model.table import TableProfile
 from lakeopt.tables.hive import metastore
 from lakeopt.tables.open import open_table
+from lakeopt.workflows.migrate import plan_migration
 
 pytestmark = pytest.mark.service("Hive metastore")
 KEY = (SortField("word"),)
@@ -93,6 +95,8 @@ def test_what_no_partition_names_and_what_two_name(database: HiveDatabase) -> No
     reasons = {one.partition: one.reason for one in plan.skipped}
     assert "outside the table's folder" in reasons['{"day": "c"}']
     assert "2 partitions lie in" in reasons['{"day": "e"}']  # a file of both is of the last
+    with pytest.raises(Refused, match="is the folder of two partitions"):
+        plan_migration(table.name, f"hms.{table.database.name}.made")
     # What is in the shared folder is told of twice, as every reader sees it.
     assert sum(part.num_rows for part in open_table(table.name).files()) == 5
 
@@ -134,6 +138,10 @@ def _linked(described: Any) -> None:
     described.sd.inputFormat = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
 
 
+def _by_place(described: Any) -> None:
+    described.sd.serdeInfo.parameters["parquet.column.index.access"] = "true"
+
+
 def _union(described: Any) -> None:
     described.sd.cols[1].type = "uniontype<int,string>"
 
@@ -147,6 +155,7 @@ def _union(described: Any) -> None:
         (_handled, "kept by org.example.Handler"),
         (_view, "a view"),
         (_linked, "SymlinkTextInputFormat"),
+        (_by_place, "by their place, whatever files call them"),
         (_union, "word \\(uniontype"),
     ],
 )
@@ -159,9 +168,10 @@ def test_tables_that_are_left_alone_say_why(
     table.add("", rows(0, 10))
     altered(table, change)
     assert main(["rewrite", table.name, "--strategy", "sort", "--sort-by", "id", "--yes"]) == 2
-    import re
-
     assert re.search(reason, capsys.readouterr().err)
+    if change not in (_bucketed, _skewed):  # these can be read
+        with pytest.raises(LakeoptError):
+            plan_migration(table.name, f"hms.{database.name}.made", rewrite=True)
     if change is not _view:
         assert "read-only" in findings(table.name)
 

@@ -230,6 +230,28 @@ class TestOfAMetastore:
         assert swept(table).deleted_files_count == 0
         assert len(table.rows()["a"]) == 110
 
+    @pytest.mark.parametrize("below", ["", "day=a"])
+    def test_files_of_a_folder_that_two_tables_lie_in_stay(self, database: HiveDatabase, below: str) -> None:
+        """An external table over the folder of another, or over one partition's, is an old way to share rows."""
+        table, other = HiveParquet(database, "t"), HiveParquet(database, "u", managed=False)
+        table.add("a", rows(0, 50), rows(50, 50))
+        plan = planned(table)
+        lakeopt.apply(plan)
+        other.relocate(table.root / below)
+        with pytest.raises(Refused, match=rf"the table {other.name} may read its files"):
+            swept(table)
+        assert len(visible(table.root / "day=a")) == 2
+        table.add("b", rows(100, 50), rows(150, 50))
+        skipped = {one.partition: one.reason for one in planned(table).skipped}
+        assert skipped['{"day": "b"}'].startswith(f"the table {other.name} may read its files")
+        other.relocate(other.root)
+        assert swept(table).failed == ()
+        assert not (table.root / "day=a").exists()
+        saved = planned(table)
+        other.relocate(table.root / below)
+        with pytest.raises(Refused, match="may read its files"):
+            lakeopt.apply(saved)
+
     def test_a_table_without_partitions_is_switched_as_a_whole(self, database: HiveDatabase) -> None:
         table = HiveParquet(database, "whole", managed=False, partitioned=False)
         table.add("", rows(0, 100), rows(100, 100))

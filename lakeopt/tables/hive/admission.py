@@ -11,6 +11,7 @@ import pyarrow as pa
 from lakeopt.model.plan import FileGroup, PartitionSwitch, PlannedFile, SkippedGroup
 from lakeopt.tables.hive import meaning
 from lakeopt.tables.hive.listing import description_digest
+from lakeopt.tables.hive.neighbours import shared_with
 from lakeopt.tables.hive.source import Partition
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def admit(table: HiveTable, groups: Sequence[FileGroup], skipped: Sequence[Skipp
     :raises Unreachable: metastore or storage does not answer.
     """
     lists, places = table.file_lists, table.contents.places
+    shared = shared_with(table) if groups else None
     touched: dict[int, list[FileGroup]] = defaultdict(list)
     for group in groups:
         for number in {lists.place_of[file.path]: None for file in group.data_files}:
@@ -39,7 +41,7 @@ def admit(table: HiveTable, groups: Sequence[FileGroup], skipped: Sequence[Skipp
     left: list[SkippedGroup] = []
     for number, own in touched.items():
         planned = tuple(by_place[number])
-        reason = _reason(table, number, planned, described.get(places[number].values))
+        reason = shared or _reason(table, number, planned, described.get(places[number].values))
         text = lists.partitions[number].text
         if reason is not None:
             left.append(SkippedGroup(text, reason, len(planned), sum(file.bytes for file in planned)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakeopt.tables.hive.metastore import MetastoreSource
+from lakeopt.tables.hive.neighbours import all_tables
 from lakeopt.tables.iceberg import catalog
 from lakeopt.tables.iceberg.deletion.location_keys import lies_in, location_key
 from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from lakeopt.tables.hive.table import HiveTable
 
-#: Tables of a database that the metastore is asked about at a time.
-_PAGE = 1000
 _TOLD = ["file_path", "partition", "file_size_in_bytes", "record_count"]
 
 
@@ -75,14 +74,9 @@ def _folders_above(folders: Iterable[str]) -> set[tuple[str, str, str]]:
 
 def _iceberg_tables(source: MetastoreSource) -> Iterator[tuple[Identifier, str]]:
     """Every Iceberg table of the metastore with its location."""
-    with source.connected() as client:
-        for database in client.get_all_databases():
-            names = sorted(client.get_all_tables(database))
-            for start in range(0, len(names), _PAGE):
-                for one in client.get_table_objects_by_name(database, names[start : start + _PAGE]):
-                    held = str((one.parameters or {}).get("table_type", "")).lower()
-                    if held == "iceberg" and one.sd.location:
-                        yield (database, one.tableName), one.sd.location
+    for one in all_tables(source):
+        if str((one.parameters or {}).get("table_type", "")).lower() == "iceberg" and one.sd.location:
+            yield (one.dbName, one.tableName), one.sd.location
 
 
 def _told(name: str, iceberg: IcebergTable, lists: Sequence[pa.Table]) -> DoubleRead:

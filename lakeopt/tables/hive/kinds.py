@@ -25,6 +25,8 @@ _PROVIDERS: dict[str, FileFormat] = {
     "json": "text",
     "text": "text",
 }
+#: Parameters that let Hive find the columns of files by their place.
+_BY_PLACE = ("parquet.column.index.access", "orc.force.positional.evolution")
 _PROVIDER = "spark.sql.sources.provider"
 _READ_ONLY = {"text": "text", "avro": "Avro"}
 
@@ -45,15 +47,25 @@ def provider_format(name: str) -> FileFormat:
     return _PROVIDERS.get(name, "unknown")
 
 
-def refusal(table: Any, columns: Sequence[Column], held: FileFormat) -> str | None:
-    """Why a table of the metastore (Thrift's) is not rewritten; None where nothing speaks against it."""
-    parameters, storage = table.parameters or {}, table.sd
+def unreadable(table: Any) -> str | None:
+    """Why rows of a table of the metastore (Thrift's) are not those of its files, by the names of their columns."""
+    parameters, serde = table.parameters or {}, table.sd.serdeInfo if table.sd is not None else None
     if "VIEW" in (table.tableType or ""):
         return "it is a view"
     if parameters.get("transactional", "").lower() == "true":
         return "it is transactional (ACID): its files belong to Hive's own compactor"
     if handler := parameters.get("storage_handler"):
         return f"its rows are kept by {handler}"
+    said = {**((serde.parameters if serde is not None else None) or {}), **parameters}
+    by_place = next((key for key in _BY_PLACE if said.get(key, "").lower() == "true"), None)
+    return f"its columns go by their place, whatever files call them ({by_place})" if by_place else None
+
+
+def refusal(table: Any, columns: Sequence[Column], held: FileFormat) -> str | None:
+    """Why a table of the metastore (Thrift's) is not rewritten; None where nothing speaks against it."""
+    parameters, storage = table.parameters or {}, table.sd
+    if (reason := unreadable(table)) is not None:
+        return reason
     if (storage.numBuckets or 0) > 0 and storage.bucketCols:
         return f"it is bucketed by {', '.join(storage.bucketCols)}: a rewrite would break the buckets"
     if parameters.get("spark.sql.sources.schema.numBuckets", "0") not in ("", "0", "-1"):

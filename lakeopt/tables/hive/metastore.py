@@ -76,6 +76,7 @@ class MetastoreSource:
             parameters=dict(table.parameters or {}),
             managed=table.tableType == "MANAGED_TABLE",
             refusal=kinds.refusal(table, (*storage.columns, *partition_columns), storage.file_format),
+            unreadable=kinds.unreadable(table),
         )
 
     def partitions(self, wanted: Sequence[tuple[str | None, ...]] | None = None) -> Iterator[list[Partition]]:

@@ -40,7 +40,8 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A table as its source describes it. ``refusal`` says why it is not rewritten (ACID, bucketed, a view …).
+    """A table as its source describes it. ``refusal`` says why it is not rewritten (ACID, bucketed, a view …), and
+    ``unreadable`` why its rows are not those of the files in its folders, if they are not (ACID, a view).
 
     ``uuid`` is another once the table was dropped and created anew.
     """
@@ -52,6 +53,7 @@ class Description:
     parameters: Mapping[str, str]
     managed: bool
     refusal: str | None = None
+    unreadable: str | None = None
 
 
 class Source(Protocol):

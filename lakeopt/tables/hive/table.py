@@ -20,6 +20,7 @@ from lakeopt.tables.hive.contents import Contents, read_contents
 from lakeopt.tables.hive.file_lists import FileLists
 from lakeopt.tables.hive.hive_types import iceberg_schema
 from lakeopt.tables.hive.metastore import MetastoreSource
+from lakeopt.tables.hive.other_formats import other_format
 from lakeopt.tables.hive.partition_values import PartitionTypes
 from lakeopt.tables.hive.source import Column, Description, Source
 from lakeopt.tables.iceberg import exclusive_create
@@ -130,10 +131,17 @@ class HiveTable:
         noted = layout_memory.load(self) if self.description.storage.location else {}
         return {**self.description.parameters, **noted}
 
+    @cached_property
+    def unreadable(self) -> str | None:
+        """Why its rows are not those of the files in its folders (ACID, a view, another format's folder), or None."""
+        if self.description.unreadable is not None or not self.description.storage.location:
+            return self.description.unreadable
+        return other_format(self.base_location, self.resolve)
+
     @property
     def read_only(self) -> str | None:
         """Why this table cannot be written (ACID, bucketed, a view …), or None."""
-        return self.description.refusal
+        return self.description.refusal or self.unreadable
 
     @cached_property
     def partition_types(self) -> PartitionTypes:

@@ -15,6 +15,7 @@ from lakeopt.model.serde import from_data
 from lakeopt.tables.base import Holding, Leaving, Table, Undone
 from lakeopt.tables.hive.listing import OWN_FOLDER, description_digest, list_folder
 from lakeopt.tables.hive.metastore import MetastoreSource
+from lakeopt.tables.hive.neighbours import ALONE, shared_with
 from lakeopt.tables.hive.source import Partition, Storage
 from lakeopt.tables.hive.switch.folders import (
     KINDS,
@@ -45,7 +46,11 @@ class HiveUpkeep:
             raise Refused(f"{table.identifier} cannot be written: {table.read_only}")
 
     def refuse_twin(self, table: Table) -> None:
-        """Nothing: which files are needed is asked of each partition of this table alone."""
+        """Refuse where another table of the metastore lies in the same folder, and may read what this one reaches no
+        more.
+        """
+        if (reason := shared_with(hive_table(table))) is not None:
+            raise Refused(f"nothing of {table.identifier} is deleted: {reason}", hint=ALONE)
 
     def holding(self, table: Table, marks: Mapping[str, str]) -> Holding:
         """Files where a partition lies, and those of folders that hold what came late or whose partition moved on.

@@ -25,6 +25,7 @@ from lakeopt.tables.base import Committed, Leaving, Table
 from lakeopt.tables.hive import layout_memory
 from lakeopt.tables.hive.listing import description_digest, is_staging, list_folder
 from lakeopt.tables.hive.metastore import MetastoreSource
+from lakeopt.tables.hive.neighbours import ALONE, shared_with
 from lakeopt.tables.hive.source import Partition
 from lakeopt.tables.hive.switch.folders import Look, late, leavings, lies_hidden, look
 from lakeopt.tables.hive.switch.metastore_switch import Change
@@ -61,6 +62,8 @@ class HiveSwitch:
             raise Refused(f"{hive.identifier} cannot be written: {hive.read_only}")
         if hive.source.describe().uuid != plan.table_uuid:
             raise StalePlan(f"{plan.table} was made anew since the plan", hint=_AGAIN)
+        if (reason := shared_with(hive)) is not None:
+            raise Refused(f"{hive.identifier} is not rewritten: {reason}", hint=ALONE)
         if (reason := self._why_not(hive)) is not None:
             raise Refused(
                 f"{hive.identifier} is not switched: {reason}",

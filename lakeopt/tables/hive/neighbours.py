@@ -1,0 +1,51 @@
+"""Other tables of a metastore whose files may be those of a Hive table: what replaces its files replaces theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from lakeopt.tables.hive.metastore import MetastoreSource
+from lakeopt.tables.iceberg.deletion.location_keys import lies_in
+from lakeopt.tables.iceberg.identifiers import join_identifier
+
+if TYPE_CHECKING:
+    from lakeopt.tables.hive.table import HiveTable
+
+#: Tables of a database that the metastore is asked about at a time.
+_PAGE = 1000
+#: What to do about one.
+ALONE = "give each table a folder of its own, or drop one of the two without its files"
+
+
+def all_tables(source: MetastoreSource) -> Iterator[Any]:
+    """Every table of the metastore, as Thrift has it.
+
+    :raises Unreachable: the metastore does not answer.
+    """
+    with source.connected() as client:
+        for database in client.get_all_databases():
+            names = sorted(client.get_all_tables(database))
+            for start in range(0, len(names), _PAGE):
+                yield from client.get_table_objects_by_name(database, names[start : start + _PAGE])
+
+
+def shared_with(table: HiveTable) -> str | None:
+    """Another table of the metastore that lies at the folder of this one, above it or in it, as a reason; or None.
+
+    Partitions of another table that were added in this folder, though the table itself lies elsewhere, are not found:
+    a metastore cannot be asked for them.
+
+    :raises Unreachable: the metastore does not answer.
+    """
+    source = table.source
+    if not isinstance(source, MetastoreSource):
+        return None
+    for one in all_tables(source):
+        location = one.sd.location if one.sd is not None else None
+        if not location or "VIEW" in (one.tableType or "") or (one.dbName, one.tableName) == source.name:
+            continue
+        if lies_in(location, table.base_location) or lies_in(table.base_location, location):
+            name = join_identifier((source.metastore.name, one.dbName, one.tableName))
+            return f"the table {name} may read its files: it lies at {location}"
+    return None
