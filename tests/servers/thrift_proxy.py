@@ -16,13 +16,16 @@ Rule = Callable[[str], str | None]
 
 
 class ThriftProxy:
-    """Listens on a free port; ``uri`` is its address. Without a rule everything passes; ``seen`` has the calls."""
+    """Listens on a free port; ``uri`` is its address. Without a rule everything passes; ``seen`` has the calls, and
+    ``connections`` says over how many connections they came.
+    """
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port or 0)
         self.rule: Rule = lambda call: None
         self.seen: list[str] = []
+        self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.uri = f"thrift://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -37,6 +40,7 @@ class ThriftProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

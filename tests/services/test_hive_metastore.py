@@ -6,16 +6,19 @@ import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hive_lake import HiveDatabase, HiveParquet, _storage, rows
+from servers.thrift_proxy import ThriftProxy, once
 
 import lakeopt
 from lakeopt.errors import LakeoptError, Refused, UnknownName, Unreachable
 from lakeopt.model.plan import SortField
 from lakeopt.model.table import TableProfile
 from lakeopt.tables.hive import metastore
+from lakeopt.tables.hive.connection import Link, Metastore
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.migrate import plan_migration
 
@@ -198,6 +201,46 @@ def test_both_formats_of_a_metastore_are_listed(database: HiveDatabase) -> None:
     assert open_table(f"hms.{database.name}.flights").format == "iceberg"
     with pytest.raises(UnknownName):
         open_table(f"hms.{database.name}.nobody")
+
+
+def test_calls_in_a_row_share_a_connection_and_one_that_breaks_is_not_used_again(
+    hive: Any, database: HiveDatabase
+) -> None:
+    table = HiveParquet(database, "t")
+    add_partitions(table, {"a": f"file:{table.root}/a"})
+    proxy = ThriftProxy(hive.uri)
+    try:
+        source = metastore.MetastoreSource(Metastore("hms", {"uri": proxy.uri}), database.name, "t")
+        for _ in range(5):
+            assert [one.values for page in source.partitions() for one in page] == [("a",)]
+        assert proxy.connections == 1
+        gone = metastore.MetastoreSource(source.metastore, database.name, "nobody")
+        assert gone.found() is None  # that is an answer, and no reason to connect anew
+        assert proxy.connections == 1
+        proxy.rule = once("get_table", "cut")
+        with pytest.raises(Unreachable, match="does not answer"):
+            source.describe()
+        assert source.describe().name == f"{database.name}.t"
+    finally:
+        proxy.stop()
+
+
+def test_a_connection_that_the_other_side_ended_is_not_kept() -> None:
+    ours, theirs = socket.socketpair()
+    known = Metastore("hms", {"uri": "thrift://127.0.0.1:1"})
+    with ours, theirs:
+        closed: list[bool] = []
+        link = Link(SimpleNamespace(close=lambda: closed.append(True)), SimpleNamespace(handle=ours))
+        known.keep(link)
+        assert known.kept() is link
+        assert known.kept() is None
+        known.keep(link)
+        theirs.close()
+        assert known.kept() is None
+        assert closed == [True]
+        known.keep(link)
+        del known
+        assert closed == [True, True]
 
 
 def test_a_metastore_that_hangs_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import select
+import time
+import weakref
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlparse
@@ -12,7 +17,25 @@ from lakeopt.errors import ConfigurationError, MissingExtra, Unreachable, first_
 #: Seconds that one answer is waited for, unless the catalog's property ``hive.client-timeout-seconds`` says otherwise.
 TIMEOUT = 60.0
 _TIMEOUT_PROPERTY = "hive.client-timeout-seconds"
+#: Seconds that a connection is kept for the next call. A metastore opens its own database for each new one, which takes
+#: it longer than most calls; one that is idle for long may be dropped on the way, which nobody is told of.
+_KEPT = 5.0
 _HINT = "is the metastore up, and are uri and credentials right?"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One open connection: what calls are sent through, and the socket below it."""
+
+    transport: Any
+    socket: Any
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the other side has neither ended it nor sent what nobody asked for."""
+        poll = select.poll()
+        poll.register(self.socket.handle, select.POLLIN)
+        return not poll.poll(0)
 
 
 class Metastore:
@@ -21,6 +44,8 @@ class Metastore:
     def __init__(self, name: str, properties: Mapping[str, Any]) -> None:
         self.name = name
         self.properties = {key: str(value) for key, value in properties.items()}
+        self._idle: deque[tuple[float, Link]] = deque()
+        weakref.finalize(self, _close_all, self._idle)
 
     def connected(self, *, raw: bool = False) -> Connection:
         """A Thrift client, closed afterwards. What the metastore answers of a name or a lock is raised as it comes.
@@ -32,21 +57,36 @@ class Metastore:
         """
         return Connection(self, raw=raw)
 
-    def open(self) -> Any:
-        """An open transport to the first address that takes one."""
+    def kept(self) -> Link | None:
+        """A connection of an earlier call that is fit for use, which is no longer kept; None where there is none."""
+        while True:
+            try:
+                since, link = self._idle.pop()
+            except IndexError:
+                return None
+            if time.monotonic() - since < _KEPT and link.is_quiet:
+                return link
+            link.transport.close()
+
+    def keep(self, link: Link) -> None:
+        """Keep a connection on which nothing is under way."""
+        self._idle.append((time.monotonic(), link))
+
+    def open(self) -> Link:
+        """A new connection to the first address that takes one."""
         from thrift.transport.TTransport import TTransportException
 
         refused: Exception | None = None
         for address in self.properties.get("uri", "").split(","):
-            transport = self._transport(address.strip())
+            link = self._link(address.strip())
             try:
-                transport.open()
-                return transport
+                link.transport.open()
+                return link
             except (TTransportException, OSError) as error:
                 refused = error
         raise self.silent(refused or OSError("no uri")) from refused
 
-    def _transport(self, address: str) -> Any:
+    def _link(self, address: str) -> Link:
         from thrift.transport import TSocket, TTransport
 
         parts = urlparse(address)
@@ -55,9 +95,9 @@ class Metastore:
         socket = TSocket.TSocket(parts.hostname, parts.port)
         socket.setTimeout(1000 * self._timeout())
         if self.properties.get("hive.kerberos-authentication", "false").lower() != "true":
-            return TTransport.TBufferedTransport(socket)
+            return Link(TTransport.TBufferedTransport(socket), socket)
         service = self.properties.get("hive.kerberos-service-name", "hive")
-        return TTransport.TSaslClientTransport(socket, host=parts.hostname, service=service)
+        return Link(TTransport.TSaslClientTransport(socket, host=parts.hostname, service=service), socket)
 
     def _timeout(self) -> float:
         text = self.properties.get(_TIMEOUT_PROPERTY, str(TIMEOUT))
@@ -81,7 +121,7 @@ class Connection:
 
     def __init__(self, metastore: Metastore, *, raw: bool) -> None:
         self._metastore, self._raw = metastore, raw
-        self._transport: Any = None
+        self._link: Link | None = None
 
     def __enter__(self) -> Any:
         try:
@@ -89,25 +129,50 @@ class Connection:
             from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
         except ImportError as error:
             raise MissingExtra("thrift", "hive") from error
-        self._transport = self._metastore.open()
-        client = Client(TBinaryProtocolAccelerated(self._transport))
-        if ugi := self._metastore.properties.get("ugi"):
+        kept = self._metastore.kept()
+        self._link = kept or self._metastore.open()
+        client = Client(TBinaryProtocolAccelerated(self._link.transport))
+        if kept is None and (ugi := self._metastore.properties.get("ugi")):
             try:
                 client.set_ugi(*ugi.split(":"))
             except Exception as error:
-                self.__exit__(type(error), error, None)
+                self._link.transport.close()
+                self._told(error)
                 raise
         return client
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._transport.close()
-        if isinstance(error, Exception) and not self._raw:
-            if _is_silence(error):
-                raise self._metastore.silent(error) from error
-            if _is_failure(error):
-                raise self._metastore.failed(error) from error
+        assert self._link is not None
+        if error is None or is_answer(error):
+            self._metastore.keep(self._link)
+        else:
+            self._link.transport.close()
+        if isinstance(error, Exception):
+            self._told(error)
+
+    def _told(self, error: Exception) -> None:
+        """Raise an error in our words, unless it is to be raised as it came.
+
+        :raises Unreachable: it is of the connection, or of the metastore's own.
+        """
+        if self._raw:
+            return
+        if _is_silence(error):
+            raise self._metastore.silent(error) from error
+        if _is_failure(error):
+            raise self._metastore.failed(error) from error
+
+
+def is_answer(error: BaseException) -> bool:
+    """Whether the metastore itself said so, and not the connection to it."""
+    return type(error).__module__.partition(".")[0] == "hive_metastore"
+
+
+def _close_all(idle: deque[tuple[float, Link]]) -> None:
+    while idle:
+        idle.pop()[1].transport.close()
 
 
 def _is_silence(error: Exception) -> bool:

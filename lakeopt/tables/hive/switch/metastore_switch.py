@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, LakeoptError, StalePlan, Unreachable, first_line
+from lakeopt.tables.hive.connection import is_answer
 from lakeopt.tables.hive.listing import description_digest
 from lakeopt.tables.hive.switch.locks import is_held, locked
 from lakeopt.tables.hive.switch.statistics import apply_parameters
@@ -83,7 +84,7 @@ class MetastoreSwitch:
             except Exception as error:
                 if self._is_made(change, error):
                     return
-                if _is_answer(error):
+                if is_answer(error):
                     raise (_unknown(change, lost) if lost is not None else _refusal(error)) from error
                 lost = error
         assert lost is not None
@@ -127,7 +128,7 @@ class MetastoreSwitch:
             except Unreachable:
                 continue
             held = found is not None and same_place(found.storage.location, change.location)
-            if held or _is_answer(error):
+            if held or is_answer(error):
                 return held
             # The request may be worked on still: look again before it is sent a second time.
             if wait >= 1.0:
@@ -143,11 +144,6 @@ def _set(described: Any, change: Change, found: Partition) -> None:
     described.sd.location = change.location
     described.parameters = dict(described.parameters or {})
     apply_parameters(described.parameters, change.parameters)
-
-
-def _is_answer(error: BaseException) -> bool:
-    """Whether the metastore itself said so, and not the connection to it."""
-    return type(error).__module__.partition(".")[0] == "hive_metastore"
 
 
 def _refusal(error: BaseException) -> LakeoptError:
