@@ -137,7 +137,7 @@ def test_a_plan_takes_whole_partitions_in_order_of_arrival(root: Path) -> None:
     assert one.switch.location == one.data_files[0].path.rpartition("/")[0]
 
 
-@pytest.mark.parametrize("writer", ["_temporary", ".spark-staging-1", ".hive-staging_hive_1"])
+@pytest.mark.parametrize("writer", ["_temporary", ".spark-staging-1", ".hive-staging_hive_1", ".part-0.inprogress.7"])
 def test_a_partition_that_a_writer_is_at_work_in_is_left_alone(root: Path, writer: str) -> None:
     (folder_of(root, "x") / writer).mkdir()
     assert "another writer is at work" in reason(root)

@@ -12,6 +12,7 @@ from hive_lake import Folder, HiveDatabase, HiveParquet, rows
 import lakeopt
 from lakeopt.cli.app import main
 from lakeopt.errors import Refused, StalePlan, UsageError
+from lakeopt.model.plan import SortField
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.restore import restore
 from lakeopt.workflows.retention import apply_retention, plan_retention
@@ -75,6 +76,23 @@ def test_old_partitions_go_come_back_and_are_swept(table: Folder) -> None:
     assert sum(seen(table).values()) == 3 * 40
     with pytest.raises(Refused):
         restore(table.name, again.plan_id)
+
+
+def test_what_a_rewrite_has_left_goes_with_its_partition(table: Folder) -> None:
+    """Rows that are to go are not kept by what was replaced before: MSCK REPAIR would find them there."""
+    assert lakeopt.rewrite(table.name, strategy="sort", sort_by=(SortField("word"),)).groups_done == 5
+    done = lakeopt.retention(table.name, older_than="60d")
+    assert done.dropped == (f"day={day(100)}",)
+    assert sweep(table.name, grace=0, no_concurrent_writers=True).failed == ()
+    assert not any(day(100) in str(path) for path in files(table))
+    assert sum(seen(table).values()) == 4 * 40
+
+
+def test_a_partition_that_a_writer_is_at_work_in_stays(table: Folder) -> None:
+    (table.place(day(100)) / "_temporary").mkdir()
+    plan = plan_retention(table.name, older_than="60d")
+    assert plan.partitions == ()
+    assert "another writer is at work in it: _temporary" in [one.reason for one in plan.kept]
 
 
 def test_a_value_rule_takes_partition_columns_only(table: Folder) -> None:

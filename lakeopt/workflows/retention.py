@@ -97,6 +97,7 @@ def _decided(
     where: str | None,
 ) -> tuple[list[RetiredPartition], list[KeptFile]]:
     """The partitions that go, and those that the rules mean and that stay."""
+    from lakeopt.tables.hive.contents import AT_WORK
     from lakeopt.tables.hive.partition_names import partition_name
     from lakeopt.tables.hive.retiring import files_of
 
@@ -110,7 +111,7 @@ def _decided(
             continue
         if cutoff is not None and over is None:
             kept.append(KeptFile(name, f"{names[place]} names no day"))
-        elif writing := [reason for reason in one.reasons if "staging" in reason]:
+        elif writing := [reason for reason in one.reasons if reason.startswith(AT_WORK)]:
             kept.append(KeptFile(name, writing[0]))
         else:
             reason = where or "" if over is None else f"over since {over:%Y-%m-%d %H:%M}"
@@ -184,10 +185,14 @@ class _Run:
         reason = f"of partition {partition.name}, which plan {self.plan.plan_id} took out"
         held = retiring.files_of(self.table, partition.location)
         marks = [MarkedFile(f"{left}/{name}", "data", size, reason) for name, size in held.items()]
+        older = [
+            MarkedFile(one.location, "data", one.bytes, f"older, {reason}")
+            for one in retiring.older_files(self.table, partition.location)
+        ]
         try:
             description = retiring.description_of(self.table, partition)
             log.write("dropping", partition=to_data(partition), description=description)
-            mark(self.table, self.settings, self.plan.plan_id, marks)
+            mark(self.table, self.settings, self.plan.plan_id, [*marks, *older])
             retiring.take_out(self.table, self.plan.plan_id, partition)
         except Stale as error:
             self.kept.append(KeptFile(partition.name, str(error)))

@@ -17,7 +17,7 @@ from lakeopt.tables.hive.listing import (
     list_folder,
     listing_digest,
     relative_name,
-    staging_folders,
+    staging,
 )
 from lakeopt.tables.hive.source import Column, FileFormat, Partition
 from lakeopt.tables.iceberg.deletion.location_keys import lies_in, location_key
@@ -32,6 +32,9 @@ Key = tuple[str, str, str]
 _AT_ONCE = 16
 #: File names kept as examples of what is odd.
 _EXAMPLES = 10
+
+#: How the reason begins for which a partition is left alone that another writer is at.
+AT_WORK = "another writer is at work in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +164,10 @@ def _look(partition: Partition, root: str, table_format: FileFormat, resolve: Re
             empty.append(f"{location}/{name}")
         if _is_foreign(name, table_format):
             foreign.append(f"{location}/{name}")
-    staging = list(staging_folders(infos, path))
+    begun = list(staging(infos, path))
     reasons, odd = [], {"nested-files": nested, "empty-files": empty, "foreign-names": foreign}
-    if staging:
-        reasons.append(f"another writer is at work in it: {staging[0]}")
+    if begun:
+        reasons.append(f"{AT_WORK}: {begun[0]}")
     if nested:
         reasons.append(f"files lie in folders below it: {nested[0]}")
     if empty:

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 #: Folder below a table's root in which lakeopt makes the new folders: readers that list do not see it.
 OWN_FOLDER = ".lakeopt"
-#: Folders in which Hive, Hadoop's committers and Spark prepare what they are about to publish.
-STAGING = (".hive-staging", "_temporary", ".spark-staging")
+#: How folders begin in which Hive, Hadoop's committers, Spark and Impala prepare what they are about to publish.
+STAGING = (".hive-staging", "_temporary", "__magic", ".spark-staging", "_impala_insert_staging")
+#: What hidden files are called that Flink writes to until they are published under another name.
+_IN_PROGRESS = ".inprogress"
+#: How names of objects end that stand for a folder, to some tools: such a folder may be long gone.
+_FOLDER_MARK = "_$folder$"
 
 
 def list_folder(filesystem: fs.FileSystem, path: str, *, recursive: bool = True) -> list[fs.FileInfo]:
@@ -89,17 +93,18 @@ def is_hidden(name: str) -> bool:
 
 
 def is_staging(name: str) -> bool:
-    """Whether a folder of that name belongs to a writer that is at work, or died at it.
+    """Whether a file or folder of that name belongs to a writer that is at work, or died at it.
 
-    >>> is_staging(".hive-staging_hive_2026"), is_staging("_temporary"), is_staging("_SUCCESS")
-    (True, True, False)
+    >>> is_staging(".hive-staging_hive_2026"), is_staging("_temporary"), is_staging(".part-0.inprogress.7")
+    (True, True, True)
+    >>> is_staging("_SUCCESS"), is_staging("_temporary_$folder$")
+    (False, False)
     """
-    return name.startswith(STAGING)
+    begun = name.startswith(STAGING) or (is_hidden(name) and _IN_PROGRESS in name)
+    return begun and not name.endswith(_FOLDER_MARK)
 
 
-def staging_folders(infos: Iterable[fs.FileInfo], path: str) -> Iterator[str]:
-    """Names, below ``path``, of the staging folders among these entries."""
-    for info in infos:
-        name = relative_name(info, path)
-        if not info.is_file and is_staging(name.rpartition("/")[2]):
-            yield name
+def staging(infos: Iterable[fs.FileInfo], path: str) -> Iterator[str]:
+    """Names, below ``path``, of what among these entries belongs to writers that are at work."""
+    names = (relative_name(info, path) for info in infos)
+    return (name for name in names if is_staging(name.rpartition("/")[2]))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pyarrow import fs
 
 from lakeopt.errors import CommitConflict, Refused, StalePlan, WorkFailed
 from lakeopt.model.retention import RetiredPartition
+from lakeopt.tables.base import Leaving
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.hive.new_locations import HIDDEN
-from lakeopt.tables.hive.switch.folders import look
+from lakeopt.tables.hive.switch.folders import late, leavings, look
 from lakeopt.tables.hive.switch.locks import locked
+from lakeopt.tables.hive.switch.record import read_record
 from lakeopt.tables.hive.table import HiveTable
+from lakeopt.tables.iceberg.deletion.location_keys import same_place
 from lakeopt.tables.iceberg.planning.pruning import Pruning, filter_columns
 from lakeopt.tables.shield import shielded
 
@@ -63,6 +66,17 @@ def left_at(table: HiveTable, plan_id: str, partition: RetiredPartition) -> str:
 def files_of(table: HiveTable, location: str) -> dict[str, int]:
     """Every file of a folder by its name below it, hidden ones too, with its bytes."""
     return {name: size for name, (size, _) in look(table, location).files.items()}
+
+
+def older_files(table: HiveTable, location: str) -> Iterator[Leaving]:
+    """Files that rewrites have replaced and that were not swept yet: the same rows as those of a partition that goes.
+
+    Not of a folder to which another writer's files came since.
+    """
+    for switch in read_record(table, location):
+        if not same_place(switch.replaced, location):
+            found = look(table, switch.replaced)
+            yield from () if late(found, switch.old) else leavings(found, switch.old)
 
 
 def description_of(table: HiveTable, partition: RetiredPartition) -> str | None:

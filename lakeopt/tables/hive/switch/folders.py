@@ -15,7 +15,7 @@ from lakeopt.tables.hive.listing import (
     list_folder,
     listing_digest,
     relative_name,
-    staging_folders,
+    staging,
 )
 from lakeopt.tables.hive.switch.record import NAME, Files, Switch
 
@@ -38,8 +38,8 @@ class Look:
 
     @property
     def staging(self) -> list[str]:
-        """Staging folders of other writers."""
-        return sorted(staging_folders(self.infos, self.path))
+        """What other writers prepare there."""
+        return sorted(staging(self.infos, self.path))
 
     @cached_property
     def files(self) -> Files:
