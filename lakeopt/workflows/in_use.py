@@ -38,6 +38,20 @@ def open_runs(table: Table, settings: Settings) -> list[OpenRun]:
     return [_open_run(run) for run in unfinished(table, settings) if _may_commit(run)]
 
 
+def running(table: Table, settings: Settings, kind: str) -> str | None:
+    """The id of a plan of that kind (``sweep_plan``, ``restore_plan``) that is being carried out, if one is.
+
+    Who journals that it begins before it asks for the other kind is seen by the other, or sees it.
+
+    :raises Unreachable: the state directory cannot be read.
+    """
+    for run in unfinished(table, settings):
+        same = (run.started.get("plan") or {}).get("kind") == kind
+        if same and run.status == "running" and age_of(run.newest) <= GRACE:
+            return run.plan_id
+    return None
+
+
 def _may_commit(run: JournalledRun) -> bool:
     plan: Mapping[str, Any] = run.started.get("plan") or {}
     if plan.get("kind") in _UNBASED or run.status not in ("running", "unknown"):

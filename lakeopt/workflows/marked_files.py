@@ -14,7 +14,7 @@ from lakeopt.errors import StalePlan, first_line
 from lakeopt.maintenance.sweep import REACHED, Sighting, in_order, is_settled, keep_reason
 from lakeopt.model.orphans import FailedFile
 from lakeopt.tables.base import Table
-from lakeopt.workflows.in_use import open_runs
+from lakeopt.workflows.in_use import open_runs, running
 from lakeopt.workflows.marks import MarkedFile, MarkObject, marked
 from lakeopt.workflows.shared_files import shared_files
 from lakeopt.workflows.state import state_location
@@ -140,6 +140,8 @@ def still_dead(
         return table, {}
     if (fresh.uuid, fresh.location) != (table.uuid, table.location):
         raise StalePlan(f"{table.identifier} is another table now, or has another location")
+    if not fresh.keeps_snapshots and (plan := running(fresh, settings, "restore_plan")) is not None:
+        return fresh, {file.path: f"in use by the running plan {plan}" for file in files}
     held = keeping.holding(fresh, kinds)
     reasons = {**shared_files(fresh, settings, kinds), **held.reasons, **dict.fromkeys(held.reached, REACHED)}
     return fresh, {file.path: reasons[file.path] for file in files if file.path in reasons}

@@ -13,6 +13,7 @@ from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError, Stal
 from lakeopt.model.orphans import KeptFile, RestorePlan, RestoreResult, require_plain_id
 from lakeopt.tables.base import Leaving, Table, Undone
 from lakeopt.workflows import journal, quarantine
+from lakeopt.workflows.in_use import running
 from lakeopt.workflows.marks import mark
 from lakeopt.workflows.settle import replaced_marks
 
@@ -118,7 +119,14 @@ def _opened(table: str | Table, settings: Settings) -> Table:
 
 
 def _carry_back(table: Table, plan: RestorePlan, settings: Settings) -> Undone:
-    """Undo a plan's commits; what goes out of use by that is marked before it does."""
+    """Undo a plan's commits; what goes out of use by that is marked before it does.
+
+    :raises StalePlan: a sweep may be deleting the very files that would be read again.
+    """
+    if not table.keeps_snapshots and (sweep := running(table, settings, "sweep_plan")) is not None:
+        raise StalePlan(
+            f"the sweep {sweep} is deleting files of {table.identifier}", hint="run it again when it is done"
+        )
     runs = journal.runs(table, settings, plan.undone_plan_id)
     undone: Mapping[str, Any] = (runs[0].started.get("plan") or {}) if runs else {}
     branch = {"branch": plan.branch} if plan.branch else {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ from lakeopt.tables.hive.switch import locks
 from lakeopt.tables.hive.switch.record import read_record
 from lakeopt.tables.iceberg.catalog import connect
 from lakeopt.tables.open import open_table
+from lakeopt.workflows import journal
 from lakeopt.workflows.late_files import adopt_late
 from lakeopt.workflows.marks import marked
 from lakeopt.workflows.migrate import migrate
-from lakeopt.workflows.restore import restore
-from lakeopt.workflows.sweep import sweep
+from lakeopt.workflows.restore import plan_restore, restore
+from lakeopt.workflows.sweep import plan_sweep, sweep
 
 KEY = (SortField("word"),)
 
@@ -114,6 +117,45 @@ def test_restore_switches_back_and_sweep_deletes_what_is_out_of_use(table: Folde
     assert marks(table) == set()
     with pytest.raises(StalePlan, match=r"old files are gone|someone else"):
         restore(table.name, plan.plan_id)
+
+
+def test_who_may_read_a_partition_may_read_it_after_a_switch(table: Folder) -> None:
+    """And nobody else: a private partition stays private, one that is shared is so whatever the process's mask is."""
+    modes = {"a": (0o2770, 0o660), "b": (0o755, 0o444)}
+    for day, (folder, file) in modes.items():
+        table.place(day).chmod(folder)
+        for path in visible(table.place(day)):
+            path.chmod(file)
+    table.root.chmod(0o751)
+    mask = os.umask(0o077)
+    try:
+        assert lakeopt.apply(planned(table)).groups_done == 2
+    finally:
+        os.umask(mask)
+    for day, (folder, file) in modes.items():
+        place = table.place(day)
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (place, *visible(place))] == [folder, file]
+        above = [one for one in place.parents if table.root in one.parents]
+        assert [stat.S_IMODE(one.stat().st_mode) for one in above] == [0o751] * len(above)
+    assert (len(above) > 0) == isinstance(table, HiveParquet)
+
+
+def test_a_sweep_and_a_restore_leave_each_other_alone(table: Folder) -> None:
+    """What one is about to delete the other would let be read again, between two looks of either."""
+    before, plan = table.rows(), planned(table)
+    lakeopt.apply(plan)
+    opened, settings = open_table(table.name), load_settings()
+    sweeping = journal.start(opened, plan_sweep(table.name, grace=0, no_concurrent_writers=True), "sweep", settings)
+    with pytest.raises(StalePlan, match="is deleting files of"):
+        restore(table.name, plan.plan_id)
+    sweeping.write("interrupted", error="test")
+    restoring = journal.start(opened, plan_restore(table.name, plan.plan_id), "restore", settings)
+    done = swept(table)
+    assert done.deleted_files_count == 0
+    assert all(one.reason.startswith("in use by the running plan") for one in done.kept)
+    restoring.write("interrupted", error="test")
+    assert restore(table.name, plan.plan_id).restored_files_count == 6
+    assert table.rows() == before
 
 
 def test_rows_added_since_the_plan_stop_the_rewrite_of_their_partition(table: Folder) -> None:
