@@ -142,6 +142,37 @@ def test_orc_is_not_named(lake: Lake, hive: Path) -> None:
         plan_migration(str(hive), "db.events")
 
 
+def test_orc_is_rewritten_with_the_same_rows(lake: Lake, hive: Path) -> None:
+    """Structs whose fields are not in alphabetical order among them; pyarrow's times are in a zone that it names."""
+    root = hive.parent / "orc"
+    held = rows(0).append_column("pair", pa.array([{"z": place, "a": str(place)} for place in range(300)]))
+    held = held.set_column(3, "at", pa.array([dt.datetime(2024, 1, 1, 12, place % 60) for place in range(300)]))
+    for day in ("2026-01-01", None):
+        (root / folder(day)).mkdir(parents=True)
+        pa.orc.write_table(held, str(root / folder(day) / "part-0.orc"), compression="zlib")
+    result = migrate(str(root), "db.events", rewrite=True, strategy="sort", sort_by=(SortField("agent"),))
+    assert (result.mode, result.record_count, result.verification.matched) == ("rewrite", 600, True)
+    days: list[dt.date | None] = [dt.date(2026, 1, 1), None]
+    wanted = [(*map(repr, row.values()), repr(day)) for day in days for row in held.to_pylist()]
+    assert read(lake, "db.events") == sorted(wanted)
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (pa.array([dt.date(1500, 2, 28), dt.date(2024, 1, 1)]), "Julian calendar"),
+        (pa.array([[dt.date(1500, 2, 28)], []], pa.list_(pa.date32())), "Julian calendar"),
+        (pa.array([dt.datetime(1890, 1, 1), None], pa.timestamp("us")), "before 1900"),
+    ],
+)
+def test_orc_of_other_calendars_and_zones_is_refused(lake: Lake, tmp_path: Path, column: pa.Array, reason: str) -> None:
+    """Days before 1582 are of the Julian calendar, unless a file says otherwise: 1500-02-28 is not ours."""
+    (tmp_path / "t" / "k=1").mkdir(parents=True)
+    pa.orc.write_table(pa.table({"a": column}), str(tmp_path / "t" / "k=1" / "a.orc"))
+    with pytest.raises(Refused, match=reason):
+        plan_migration(str(tmp_path / "t"), "db.events", rewrite=True)
+
+
 def test_local_times_and_instants_become_different_types(lake: Lake, hive: Path) -> None:
     assert {one.name: one.type for one in plan_migration(str(hive), "db.events").columns}["at"] == "timestamptz"
     local = rows(0).set_column(3, "at", pa.array([dt.datetime(2026, 1, 1)] * 300, pa.timestamp("us")))

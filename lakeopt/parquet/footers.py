@@ -43,7 +43,7 @@ def data_file_error(location: str, error: BaseException) -> LakeoptError:
     if away := unreachable(location, error):
         return away
     reason = first_line(error)
-    return DataFileError(f"data file cannot be read: {location}: {reason}", hint="the file is damaged or not Parquet")
+    return DataFileError(f"data file cannot be read: {location}: {reason}", hint="is it damaged, or of another format?")
 
 
 def unreachable(location: str, error: BaseException) -> Unreachable | None:

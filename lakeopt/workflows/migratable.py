@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _REWRITE = "lakeopt migrate … --rewrite writes the rows anew"
+_ANEW = "write these files anew with the engine that made them, in the Gregorian calendar and in UTC"
 
 #: What of a Hive table's folders an Iceberg table cannot say alike: code, why, and the way out.
 _AMBIGUOUS = (
@@ -45,7 +46,7 @@ class Migratable:
 
 
 def checked(table: Table, *, rewrite: bool) -> Migratable:
-    """The source as a migration takes it, every Parquet footer of it read.
+    """The source as a migration takes it, every footer of it read.
 
     Times become ``timestamptz`` where files hold instants (int96, or adjusted to UTC), as Spark reads them.
 
@@ -64,6 +65,7 @@ def checked(table: Table, *, rewrite: bool) -> Migratable:
     footers = _footers(table, files)
     for location, footer in footers:
         _require_meaning(location, footer, zones)
+    orc = _require_orc_meaning(table, files)
     schema = _zoned(table.schema, zones)
     if not rewrite:
         for location, footer in footers:
@@ -77,7 +79,7 @@ def checked(table: Table, *, rewrite: bool) -> Migratable:
         partition_columns=partitions,
         files=files,
         partition_count=len(set(files["partition"].to_pylist())),
-        footers=len(footers),
+        footers=len(footers) + orc,
         name_mapping=json.dumps([plain(entry) for entry in scan.name_mapping or names(schema)]),
         notes=tuple(notes),
     )
@@ -139,6 +141,20 @@ def _footers(table: Table, files: pa.Table) -> list[tuple[str, Any]]:
     return list(read_footers(paths, table.resolve))
 
 
+def _require_orc_meaning(table: Table, files: pa.Table) -> int:
+    """Refuse ORC files that would mean other days or times; how many files of ORC there are."""
+    import pyarrow.compute as pc
+
+    from lakeopt.orc.footers import read_footer
+    from lakeopt.tables.hive.orc_meaning import reading_reason
+
+    paths = files.filter(pc.equal(files["file_format"], "ORC"))["file_path"].to_pylist()
+    for location in paths:
+        if reason := reading_reason(read_footer(location, table.resolve)):
+            raise Refused(f"{location} would read differently in Iceberg: {reason}", hint=_ANEW)
+    return len(paths)
+
+
 def _require_meaning(location: str, footer: Any, zones: dict[str, str]) -> None:
     """Refuse what would mean other days or times; note of each time column what the files hold."""
     from lakeopt.parquet.importable import calendar_reason, instants
@@ -146,7 +162,7 @@ def _require_meaning(location: str, footer: Any, zones: dict[str, str]) -> None:
     if reason := calendar_reason(footer):
         raise Refused(
             f"{location} would read differently in Iceberg: {reason}",
-            hint="write these files anew with the engine that made them, in the Gregorian calendar",
+            hint=_ANEW,
         )
     for name, instant in instants(footer).items():
         kind = "instants" if instant else "local times"

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hive_lake import HiveDatabase, HiveParquet, _storage, rows
 from servers.thrift_proxy import ThriftProxy, once
@@ -102,6 +103,9 @@ def test_what_no_partition_names_and_what_two_name(database: HiveDatabase) -> No
         plan_migration(table.name, f"hms.{table.database.name}.made")
     # What is in the shared folder is told of twice, as every reader sees it.
     assert sum(part.num_rows for part in open_table(table.name).files()) == 5
+    shared = open_table(table.name)
+    with pytest.raises(Refused, match="with their partitions: two of them have"):  # whose day would be one day's
+        shared.scan(pa.concat_tables(list(shared.files())))
 
 
 def altered(table: HiveParquet, change: Callable[[Any], None]) -> None:
@@ -177,6 +181,11 @@ def test_tables_that_are_left_alone_say_why(
             plan_migration(table.name, f"hms.{database.name}.made", rewrite=True)
     if change is not _view:
         assert "read-only" in findings(table.name)
+    if change in (_bucketed, _skewed):
+        return
+    for read in (lakeopt.profile, lakeopt.recommend):
+        with pytest.raises(Refused, match=f"rows of {table.name} cannot be read: .*{reason}"):
+            read(table.name)  # type: ignore[operator]
 
 
 def test_both_formats_of_a_metastore_are_listed(database: HiveDatabase) -> None:

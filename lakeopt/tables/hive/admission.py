@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lakeopt.errors import Refused
 from lakeopt.model.plan import FileGroup, PartitionSwitch, PlannedFile, SkippedGroup
 from lakeopt.tables.hive import meaning
 from lakeopt.tables.hive.listing import description_digest
@@ -49,6 +50,26 @@ def admit(table: HiveTable, groups: Sequence[FileGroup], skipped: Sequence[Skipp
         made.append(_group(len(made), text, planned, own, places[number], described[places[number].values]))
     taken = {group.partition for group in made}
     return tuple(made), (*(one for one in skipped if one.partition not in taken), *left)
+
+
+def require_readable(table: HiveTable, files: pa.Table, *, stored_only: bool) -> None:
+    """Refuse to read rows that are not those of the table.
+
+    :raises Refused: they are not kept in its files, or which partition a file's rows belong to is not one thing.
+    """
+    if (reason := table.unreadable) is not None:
+        raise Refused(
+            f"rows of {table.identifier} cannot be read: {reason}", hint="name a table of Parquet or ORC files"
+        )
+    if stored_only or not table.partition_columns:
+        return
+    paths = files["file_path"].to_pylist()
+    if len(set(paths)) < len(paths):
+        twice = next(path for path, count in Counter(paths).items() if count > 1)
+        raise Refused(
+            f"rows of {table.identifier} cannot be read with their partitions: two of them have {twice}",
+            hint="let each partition lie in a folder of its own; lakeopt inspect names those that do not",
+        )
 
 
 def _described(table: HiveTable, touched: Sequence[int] | dict[int, list[FileGroup]]) -> Iterator[list[Partition]]:

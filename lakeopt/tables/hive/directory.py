@@ -74,6 +74,7 @@ class DirectorySource:
         own = {key.lower() for key in keys}
         columns = tuple(column for column in columns if column[0].lower() not in own)
         typed = tuple((key, _common_type(found)) for key, found in zip(keys, values, strict=True))
+        refusal = _refusal(held, columns, {tuple(k.lower() for k in one) for one in names})
         return Description(
             name=self.location.rpartition("/")[2],
             uuid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"hive-directory:{self.location}")),
@@ -81,7 +82,8 @@ class DirectorySource:
             partition_columns=typed,
             parameters={},
             managed=False,
-            refusal=_refusal(held, columns, {tuple(k.lower() for k in one) for one in names}),
+            refusal=refusal,
+            unreadable=refusal,
         )
 
     def partitions(self, wanted: Sequence[tuple[str | None, ...]] | None = None) -> Iterator[list[Partition]]:

@@ -47,8 +47,10 @@ def provider_format(name: str) -> FileFormat:
     return _PROVIDERS.get(name, "unknown")
 
 
-def unreadable(table: Any) -> str | None:
-    """Why rows of a table of the metastore (Thrift's) are not those of its files, by the names of their columns."""
+def unreadable(table: Any, columns: Sequence[Column], held: FileFormat) -> str | None:
+    """Why rows of a table of the metastore (Thrift's) are not those of its files, by the names of their columns, or
+    cannot be read here.
+    """
     parameters, serde = table.parameters or {}, table.sd.serdeInfo if table.sd is not None else None
     if "VIEW" in (table.tableType or ""):
         return "it is a view"
@@ -58,13 +60,19 @@ def unreadable(table: Any) -> str | None:
         return f"its rows are kept by {handler}"
     said = {**((serde.parameters if serde is not None else None) or {}), **parameters}
     by_place = next((key for key in _BY_PLACE if said.get(key, "").lower() == "true"), None)
-    return f"its columns go by their place, whatever files call them ({by_place})" if by_place else None
+    if by_place:
+        return f"its columns go by their place, whatever files call them ({by_place})"
+    if held == "unknown":
+        return f"its files are read by {provider(parameters) or table.sd.inputFormat or 'an unknown format'}"
+    if held in _READ_ONLY:
+        return f"its files are {_READ_ONLY[held]}, which is listed and not rewritten"
+    return unknown_columns(columns) or _untracked(table, parameters)
 
 
 def refusal(table: Any, columns: Sequence[Column], held: FileFormat) -> str | None:
     """Why a table of the metastore (Thrift's) is not rewritten; None where nothing speaks against it."""
     parameters, storage = table.parameters or {}, table.sd
-    if (reason := unreadable(table)) is not None:
+    if (reason := unreadable(table, columns, held)) is not None:
         return reason
     if (storage.numBuckets or 0) > 0 and storage.bucketCols:
         return f"it is bucketed by {', '.join(storage.bucketCols)}: a rewrite would break the buckets"
@@ -72,11 +80,7 @@ def refusal(table: Any, columns: Sequence[Column], held: FileFormat) -> str | No
         return "it is bucketed by Spark: a rewrite would break the buckets"
     if storage.skewedInfo is not None and storage.skewedInfo.skewedColNames:
         return f"it is skewed by {', '.join(storage.skewedInfo.skewedColNames)}: folders hold values apart"
-    if held == "unknown":
-        return f"its files are read by {provider(parameters) or storage.inputFormat or 'an unknown format'}"
-    if held in _READ_ONLY:
-        return f"its files are {_READ_ONLY[held]}, which is listed and not rewritten"
-    return unknown_columns(columns) or _untracked(table, parameters)
+    return None
 
 
 def unknown_columns(columns: Sequence[Column]) -> str | None:

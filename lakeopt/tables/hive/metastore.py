@@ -68,6 +68,7 @@ class MetastoreSource:
         partition_columns = _columns(table.partitionKeys or ())
         if (declared := spark_schema.declared(table.parameters or {})) is not None:
             storage, partition_columns = declared.applied(storage, partition_columns)
+        columns = (*storage.columns, *partition_columns)
         return Description(
             name=f"{self.database}.{self.table}",
             uuid=_uuid(table),
@@ -75,8 +76,8 @@ class MetastoreSource:
             partition_columns=partition_columns,
             parameters=dict(table.parameters or {}),
             managed=table.tableType == "MANAGED_TABLE",
-            refusal=kinds.refusal(table, (*storage.columns, *partition_columns), storage.file_format),
-            unreadable=kinds.unreadable(table),
+            refusal=kinds.refusal(table, columns, storage.file_format),
+            unreadable=kinds.unreadable(table, columns, storage.file_format),
         )
 
     def partitions(self, wanted: Sequence[tuple[str | None, ...]] | None = None) -> Iterator[list[Partition]]:

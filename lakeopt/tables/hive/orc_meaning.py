@@ -14,7 +14,7 @@ from lakeopt.orc.form import DATE, INSTANT, KIND, TIMESTAMP, OrcForm, misfit
 from lakeopt.orc.protobuf import Message
 from lakeopt.orc.writer import encode
 from lakeopt.tables.hive import stored_types
-from lakeopt.tables.hive.calendars import FIRST_DAY
+from lakeopt.tables.hive.calendars import FIRST_DAY, FIRST_MICRO
 
 _WRITTEN = ("uncompressed", "zlib", "snappy", "zstd", "lz4")
 _UTC = ("UTC", "GMT", "Etc/UTC", "Etc/GMT", "Z", "Zulu", "Etc/Zulu")
@@ -22,6 +22,9 @@ _BY_PLACE = re.compile(r"_col\d+")
 _OWN = b"lakeopt."
 # ColumnStatistics
 _VALUES, _DATES, _TIMESTAMPS, _FIRST_UTC = 1, 7, 9, 3
+_FIRST_MILLI = FIRST_MICRO // 1000
+#: ``CalendarKind``: Gregorian throughout. Others count days before 1582 by the Julian calendar, and say so or nothing.
+_PROLEPTIC = 2
 
 
 def orc_form(files: Sequence[OrcFooter], schema: pa.Schema) -> OrcForm | str:
@@ -57,6 +60,28 @@ def orc_form(files: Sequence[OrcFooter], schema: pa.Schema) -> OrcForm | str:
         ),
     )
     return _unwritable(form) or form
+
+
+def reading_reason(file: OrcFooter) -> str | None:
+    """Why rows of a file are not read here as Hive and Spark read them, or None.
+
+    What goes to new files of the same kind keeps its meaning whatever that is; what goes to another format does not.
+    """
+    if file.tail.footer.message(at.ENCRYPTION) is not None:
+        return "columns of it are encrypted, and who has no key reads other values in their place"
+    pairs = [
+        (message.whole(KIND), held)
+        for message, held in zip(
+            file.tail.footer.messages(at.TYPES), file.tail.footer.messages(at.STATISTICS), strict=False
+        )
+    ]
+    old = min((_first(held, _DATES, 1) for kind, held in pairs if kind == DATE), default=0)
+    if old < FIRST_DAY and file.tail.footer.whole(at.CALENDAR) != _PROLEPTIC:
+        return "it holds dates before 1582-10-15, or may, of the Julian calendar"
+    times = [_first(held, _TIMESTAMPS, _FIRST_UTC) for kind, held in pairs if kind in (TIMESTAMP, INSTANT)]
+    if min(times, default=0) < _FIRST_MILLI:
+        return "it holds timestamps before 1900, or may, which are not read alike everywhere"
+    return _zone_reason([file]) if any(kind == TIMESTAMP for kind, _ in pairs) else None
 
 
 def micros(kind: pa.DataType) -> pa.DataType:
@@ -97,12 +122,8 @@ def _names(file: OrcFooter, schema: pa.Schema) -> list[str] | str:
 def _times(files: Sequence[OrcFooter]) -> str | None:
     """Why dates or timestamps would not be read as before, or None."""
     kinds = [message.whole(KIND) for message in files[-1].tail.footer.messages(at.TYPES)]
-    if TIMESTAMP in kinds:
-        zones = {zone for file in files for zone in file.zones}
-        if None in zones:  # Java takes that for the zone of the reader
-            return "timestamps were written in a zone that the files do not name, and would be in UTC"
-        if others := sorted(str(zone) for zone in zones.difference(_UTC)):
-            return f"timestamps were written in the zone {others[0]}, and would be in UTC"
+    if TIMESTAMP in kinds and (reason := _zone_reason(files)):
+        return reason
     for file in files:
         for kind, held in zip(kinds, file.tail.footer.messages(at.STATISTICS), strict=False):
             if kind in (TIMESTAMP, INSTANT) and _first(held, _TIMESTAMPS, _FIRST_UTC) < 0:
@@ -112,6 +133,15 @@ def _times(files: Sequence[OrcFooter]) -> str | None:
             for kind, held in zip(kinds, file.tail.footer.messages(at.STATISTICS), strict=False):
                 if kind == DATE and _first(held, _DATES, 1) < FIRST_DAY:
                     return "dates of its files are read by more than one calendar"
+    return None
+
+
+def _zone_reason(files: Sequence[OrcFooter]) -> str | None:
+    zones = {zone for file in files for zone in file.zones}
+    if None in zones:  # Java takes that for the zone of the reader
+        return "timestamps were written in a zone that the files do not name, and would be in UTC"
+    if others := sorted(str(zone) for zone in zones.difference(_UTC)):
+        return f"timestamps were written in the zone {others[0]}, and would be in UTC"
     return None
 
 

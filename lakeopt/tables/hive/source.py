@@ -41,7 +41,7 @@ class Partition:
 @dataclass(frozen=True, slots=True)
 class Description:
     """A table as its source describes it. ``refusal`` says why it is not rewritten (ACID, bucketed, a view …), and
-    ``unreadable`` why its rows are not those of the files in its folders, if they are not (ACID, a view).
+    ``unreadable`` why its rows are not those of the files in its folders (ACID, a view), or cannot be read here (text).
 
     ``uuid`` is another once the table was dropped and created anew.
     """

@@ -218,7 +218,12 @@ class HiveTable:
         return iter(()) if content == "deletes" else self.file_lists.tables(pruning)
 
     def scan(self, files: pa.Table, *, stored_only: bool = False) -> Scan:
-        """How to read the rows of these files: columns by name, partition columns as constants."""
+        """How to read the rows of these files: columns by name, partition columns as constants.
+
+        :raises Refused: the files do not tell the table's rows (a view, ACID …), or a file belongs to two partitions
+            and partition columns are asked for.
+        """
+        admission.require_readable(self, files, stored_only=stored_only)
         return Scan(
             schema=self.stored_schema if stored_only else self.schema,
             files=files,
