@@ -304,11 +304,6 @@ def test_columns_that_are_encrypted_are_left_alone(tmp_path: Path) -> None:
     assert not isinstance(orc_form([footer], rows.schema), str)
     footer.tail.footer.put(ENCRYPTION, Message())
     assert "encrypted" in str(orc_form([footer], rows.schema))
-    root = tmp_path / "t"
-    parquet(rows, root / "a.parquet")
-    assert reason(root) is None
-    edited(root / "a.parquet", lambda footer: footer.update({8: (STRUCT, {1: (STRUCT, {})})}))
-    assert "encrypted" in str(reason(root))
 
 
 def _local(path: str) -> Any:

@@ -26,15 +26,17 @@ class Items:
     values: list[Any]
 
 
-def decode(data: bytes | memoryview, offset: int = 0) -> tuple[Struct, int]:
-    """The structure that starts at ``offset``, and where it ends.
+def decode(data: bytes | memoryview, offset: int = 0, *, before: int = 0) -> tuple[Struct, int]:
+    """The structure that starts at ``offset``, and where it ends; with ``before`` what comes before that field of it.
 
     >>> decode(encode({1: (I64, -3), 4: (BINARY, b"ab")}))
     ({1: (6, -3), 4: (8, b'ab')}, 7)
+    >>> decode(encode({1: (I64, -3), 4: (BINARY, b"ab")}), before=4)[0]
+    {1: (6, -3)}
     """
     reader = _Reader(memoryview(data).cast("B"), offset)
     try:
-        return reader.struct(), reader.offset
+        return reader.struct(before), reader.offset
     except (IndexError, struct.error) as error:
         raise DataFileError("a Parquet footer ends too early") from error
 
@@ -71,11 +73,13 @@ class _Reader:
         self.offset += size
         return bytes(self.data[self.offset - size : self.offset])
 
-    def struct(self) -> Struct:
+    def struct(self, before: int = 0) -> Struct:
         fields: Struct = {}
         number = 0
         while head := self.take(1)[0]:
             number = number + (head >> 4) if head >> 4 else self.zigzag()
+            if number == before:
+                break
             kind = head & 0x0F
             fields[number] = (kind, kind == TRUE if kind in (TRUE, FALSE) else self.value(kind))
         return fields

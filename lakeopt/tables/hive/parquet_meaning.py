@@ -14,10 +14,9 @@ from lakeopt.errors import DataFileError
 from lakeopt.parquet import int96
 from lakeopt.parquet.footers import Resolve, data_file_error
 from lakeopt.parquet.form import ParquetForm, unwritable, written_schema
-from lakeopt.parquet.raw_footer import CODEC, CODECS, RawFooter, chunks, is_encrypted, kept_key_values, row_groups
+from lakeopt.parquet.raw_footer import CODEC, CODECS, OWN_KEYS, RawFooter, chunks, row_groups
 from lakeopt.parquet.schema_elements import (
     BYTES,
-    CREATED_BY,
     FIXED,
     INT32,
     INT64,
@@ -37,7 +36,7 @@ from lakeopt.parquet.schema_elements import (
     with_nulls_of,
 )
 from lakeopt.parquet.stitch import CHUNK_META, NUM_ROWS
-from lakeopt.parquet.thrift import I32, Struct, encode
+from lakeopt.parquet.thrift import BINARY, I32, Struct, encode
 from lakeopt.tables.hive.calendars import FIRST_DAY, FIRST_MICRO, Dated, Steering, model, steering
 from lakeopt.tables.hive.stored_types import misfit
 
@@ -51,6 +50,8 @@ _OF_SCHEMA = (
 _SPARK = "org.apache.spark.version"
 #: Says how many rows a file has, in the words of a data frame.
 _OF_ROWS = "pandas"
+#: Codecs in pyarrow's words, and in ours.
+_NAMES = {"UNCOMPRESSED": "none"} | {name: name.lower() for name in ("SNAPPY", "GZIP", "BROTLI", "ZSTD", "LZ4")}
 _WRITTEN = ("none", "snappy", "gzip", "brotli", "zstd", "lz4")
 
 
@@ -66,7 +67,6 @@ class StoredFile:
     created_by: str
     codecs: tuple[str, ...]
     dated: Dated
-    encrypted: bool = False
 
     @property
     def steering(self) -> Steering:
@@ -84,32 +84,36 @@ def stored_file(location: str, resolve: Resolve) -> StoredFile:
     try:
         with filesystem.open_input_file(path) as source:
             raw = RawFooter.read(source)
-        footer = raw.fields()
-        metadata = raw.as_pyarrow().metadata
+        head, metadata = raw.head(), raw.as_pyarrow().metadata
     except DataFileError as error:
         raise DataFileError(f"data file cannot be read: {location}: {error}", hint=error.hint) from error
     except (pa.ArrowException, OSError) as error:
         raise data_file_error(location, error) from error
-    pairs = tuple(kept_key_values(footer))
-    every = [chunk for group in row_groups(footer) for chunk in chunks(group)]
-    codes = {chunk[CHUNK_META][1][CODEC][1] for chunk in every if CHUNK_META in chunk}
+    said = {key: value for key, value in (metadata.metadata or {}).items() if not key.startswith(OWN_KEYS)}
     return StoredFile(
         location,
-        footer[SCHEMA][1].values[0],
-        tuple(trees(footer)),
-        {_text(pair, 1): _text(pair, 2) for pair in pairs},
-        pairs,
-        _text(footer, CREATED_BY),
-        tuple(sorted(CODECS[code] if code < len(CODECS) else str(code) for code in codes)),
-        _dated(footer, metadata),
-        is_encrypted(footer),
+        head[SCHEMA][1].values[0],
+        tuple(trees(head)),
+        {key.decode(errors="replace"): value.decode(errors="replace") for key, value in said.items()},
+        tuple({1: (BINARY, key), 2: (BINARY, value)} for key, value in said.items()),
+        metadata.created_by,
+        _codecs(raw, metadata),
+        _dated(head, metadata),
     )
+
+
+def _codecs(raw: RawFooter, metadata: pq.FileMetaData) -> tuple[str, ...]:
+    """The codecs of its column chunks; pyarrow has no name for those that it cannot write."""
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    names = {group.column(place).compression for group in groups for place in range(group.num_columns)}
+    if names <= set(_NAMES):
+        return tuple(sorted(_NAMES[name] for name in names))
+    codes = {chunk[CHUNK_META][1][CODEC][1] for group in row_groups(raw.fields()) for chunk in chunks(group)}
+    return tuple(sorted(CODECS[code] if code < len(CODECS) else str(code) for code in codes))
 
 
 def parquet_form(files: Sequence[StoredFile], schema: pa.Schema) -> ParquetForm | str:
     """The form of files, in order of arrival, that hold columns of this schema; or a reason to leave them alone."""
-    if any(file.encrypted for file in files):
-        return "columns of its files are encrypted"
     found = _columns(files, schema)
     if isinstance(found, str):
         return found
