@@ -20,6 +20,7 @@ from lakeopt.workflows.group_commits import GroupCommits
 from lakeopt.workflows.group_run import GroupRun, Progress
 from lakeopt.workflows.late_files import adopt_late
 from lakeopt.workflows.leases import Leases
+from lakeopt.workflows.phase_times import timed
 from lakeopt.workflows.plan import plan as make_plan
 from lakeopt.workflows.resume import groups_committed
 from lakeopt.workflows.settle import settle
@@ -83,7 +84,7 @@ def apply(
         started=started,
         conf=settings.spark,
     )
-    with run.timed("check"):
+    with timed(run.seconds, "check"):
         settle(table, putter, settings)
         adopt_late(table, settings)
         groups = _to_do(run, putter, settings)

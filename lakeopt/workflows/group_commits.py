@@ -18,6 +18,7 @@ from lakeopt.workflows import journal
 from lakeopt.workflows.group_run import GroupRun, planned_files
 from lakeopt.workflows.leases import Leases
 from lakeopt.workflows.marks import MarkedFile, mark
+from lakeopt.workflows.phase_times import timed
 from lakeopt.workflows.settle import replaced_marks
 from lakeopt.workflows.state import delete_object
 
@@ -120,7 +121,7 @@ class GroupCommits:
         """Commit what is staged, and mark what no metadata remembers."""
         run, ids = self.run, [group.group_id for group in groups]
         self.leases.confirm(groups, run.staged)  # before anything is made of the files: they may be gone
-        with run.timed("commit"):
+        with timed(run.seconds, "commit"):
             committed = self.committer.commit(
                 run.table,
                 run.plan,

@@ -7,23 +7,21 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lakeopt import __version__
 from lakeopt.engines.base import Engine
 from lakeopt.errors import ProofFailed, Unreachable
-from lakeopt.keys.curves import CURVES
-from lakeopt.keys.layout_key import layout_key
-from lakeopt.model.layout_record import name_suffix, without_cuts
+from lakeopt.model.layout_record import name_suffix
 from lakeopt.model.plan import FileGroup, RewritePlan, SkippedGroup, Worth
 from lakeopt.model.result import FailedGroup, RewriteResult, Shuffle, Verification
-from lakeopt.model.scan import Repartition, Scan, StageRequest, TableSource, WriterOptions
+from lakeopt.model.scan import Repartition, Scan, StageRequest, TableSource
 from lakeopt.tables.base import Committed, Table
 from lakeopt.tables.sources import table_source
 from lakeopt.workflows import resources
 from lakeopt.workflows.journal import JournalWriter
+from lakeopt.workflows.phase_times import timed
+from lakeopt.workflows.stage_requests import stage_request
 from lakeopt.workflows.verify import joined, proof_method, prove, staged_scan
 
 if TYPE_CHECKING:
@@ -69,15 +67,6 @@ class GroupRun:
     rows_staged: int = 0
     rows_proved: int = 0
 
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Add the time of a block to what its phase took."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
-
     @property
     def total(self) -> int:
         """Rows of all groups of the plan."""
@@ -116,10 +105,10 @@ class GroupRun:
         scan = replace(self.table.scan(files, stored_only=True), form=self.table.file_form(files))
         self.begun[group.group_id] = self._whereabouts(group)
         log.write("staging", group_id=group.group_id, **self.begun[group.group_id])
-        with self.timed("stage"):
+        with timed(self.seconds, "stage"):
             self.staged[group.group_id] = self._stage(group, self._request(group, scan, spill))
         self.progress("proving", self.rows_proved, self.total)
-        with self.timed("prove"):
+        with timed(self.seconds, "prove"):
             written = staged_scan(scan, self.staged[group.group_id])
             method = proof_method(self.plan.verify, group.method)
             proof = prove(self.engine, scan, written, method, threads=self.threads, memory_bytes=self.memory_bytes)
@@ -219,26 +208,15 @@ class GroupRun:
         )
 
     def _request(self, group: FileGroup, scan: Scan, spill: str) -> StageRequest:
-        plan = self.plan
-        sort = tuple((c.name, c.direction == "asc", c.nulls == "first") for c in plan.layout.columns)
-        return StageRequest(
-            scan=scan,
-            sort=() if plan.layout.strategy in CURVES else sort,
-            writer=WriterOptions.from_mapping(plan.writer),
-            target_file_bytes=plan.target_file_bytes,
-            locate=functools.partial(self._locate, group),
+        return stage_request(
+            self.plan,
+            scan,
+            functools.partial(self._locate, group),
             memory_bytes=self.memory_bytes,
             threads=self.threads,
-            temp_dir=spill,
-            footer_metadata={
-                "lakeopt.version": __version__,
-                "lakeopt.plan-id": plan.plan_id,
-                "lakeopt.layout": without_cuts(plan.layout),
-            },
+            spill=spill,
             progress=self._advance,
             partition=self._repartition(group),
-            leading=layout_key(plan.layout, scan.schema),
-            block_rows=plan.layout.block_rows,
             source=self._source(group),
             observe=self.shuffles.append,
         )

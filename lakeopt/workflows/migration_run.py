@@ -12,25 +12,24 @@ import functools
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lakeopt import __version__, registry
+from lakeopt import registry
 from lakeopt.config import Settings, load_settings
 from lakeopt.errors import CommitOutcomeUnknown, Interrupted, LakeoptError, ProofFailed, Refused, StalePlan
-from lakeopt.keys.curves import CURVES
-from lakeopt.keys.layout_key import layout_key
-from lakeopt.model.layout_record import name_suffix, without_cuts
+from lakeopt.model.layout_record import name_suffix
 from lakeopt.model.migration import MigrationPlan, MigrationResult
 from lakeopt.model.result import Verification
-from lakeopt.model.scan import Scan, StageRequest, WriterOptions
+from lakeopt.model.scan import Scan, StageRequest
 from lakeopt.tables.base import Table
 from lakeopt.tables.shield import shielded
 from lakeopt.workflows import journal, resources
 from lakeopt.workflows.group_run import Progress
 from lakeopt.workflows.migratable import Migratable, checked
+from lakeopt.workflows.phase_times import timed
 from lakeopt.workflows.spill import spill_directory
+from lakeopt.workflows.stage_requests import stage_request
 from lakeopt.workflows.verify import prove
 
 if TYPE_CHECKING:
@@ -109,15 +108,6 @@ class _Run:
     traces: dict[str, str] | None = None
     rows_staged: int = 0
 
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Add the time of a block to what its phase took."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started
-
     def carry_out(self, log: journal.JournalWriter) -> MigrationResult:
         """From the first file to the catalog's answer."""
         from lakeopt.tables.iceberg.new_table import NewTable
@@ -134,15 +124,15 @@ class _Run:
             "uuid": new.table.uuid,
         }
         log.write("staging", group_id=0, folder=new.table.location, **self.traces)
-        with self.timed("stage"):
+        with timed(self.seconds, "stage"):
             files = self._staged(new, scan) if self.plan.mode == "rewrite" else self._named(new, scan)
         added = new.add(files, self.commit_uuid, {"lakeopt.plan-id": self.plan.plan_id})
-        with self.timed("prove"):
+        with timed(self.seconds, "prove"):
             proof = self._prove(scan, added)
         _require_same(self.source.refresh(), self.plan)
         with shielded():  # a signal between the commit and its journal entry would discard a table's files
             log.write("creating", **self.traces)
-            with self.timed("commit"):
+            with timed(self.seconds, "commit"):
                 snapshot_id = added.commit()
             result = self._result(added, snapshot_id, proof)
             log.write("committed", **journal.result_event(result))
@@ -191,31 +181,20 @@ class _Run:
     def _request(
         self, new: NewTable, scan: Scan, partition: tuple[bytes | None, ...], number: int, spill: str
     ) -> StageRequest:
-        plan = self.plan
-        suffix = name_suffix(plan.layout)
+        suffix = name_suffix(self.plan.layout)
 
         def name(place: int) -> str:
             return f"{self._prefix}{number:05d}-{place:05d}{suffix}"
 
         division = new.table.repartition(new.table.default_spec_id, name)
-        sort = tuple((c.name, c.direction == "asc", c.nulls == "first") for c in plan.layout.columns)
-        return StageRequest(
-            scan=scan,
-            sort=() if plan.layout.strategy in CURVES else sort,
-            writer=WriterOptions.from_mapping(plan.writer),
-            target_file_bytes=plan.target_file_bytes,
-            locate=functools.partial(_located, division.locate, partition),
+        return stage_request(
+            self.plan,
+            scan,
+            functools.partial(_located, division.locate, partition),
             memory_bytes=self.memory_bytes,
             threads=self.threads,
-            temp_dir=spill,
-            footer_metadata={
-                "lakeopt.version": __version__,
-                "lakeopt.plan-id": plan.plan_id,
-                "lakeopt.layout": without_cuts(plan.layout),
-            },
+            spill=spill,
             progress=self._advance,
-            leading=layout_key(plan.layout, scan.schema),
-            block_rows=plan.layout.block_rows,
         )
 
     def _advance(self, rows: int) -> None:
