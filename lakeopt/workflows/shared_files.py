@@ -1,14 +1,20 @@
-"""Files of a table that others name too: Iceberg tables that were made of it in place, as its journal tells."""
+"""Files of a Hive table that Iceberg tables name too: those that were made of it in place, as its journal tells, and
+those of its metastore that say so themselves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, cast
 
 from lakeopt.config import Settings
 from lakeopt.errors import Refused
 from lakeopt.model.migration import MigrationPlan
 from lakeopt.tables.base import Table
 from lakeopt.workflows.journal import JournalledRun, runs
+
+if TYPE_CHECKING:
+    from lakeopt.tables.hive.table import HiveTable
 
 
 def shared_files(table: Table, settings: Settings, marks: Mapping[str, str]) -> dict[str, str]:
@@ -18,19 +24,24 @@ def shared_files(table: Table, settings: Settings, marks: Mapping[str, str]) -> 
     :raises Unreachable: the journal or a catalog cannot be read.
     """
     from lakeopt.tables.committer import upkeep
+    from lakeopt.tables.hive.neighbours import borrowers
     from lakeopt.tables.iceberg.deletion.neighbours import name_of
     from lakeopt.tables.open import open_table
 
     if table.keeps_snapshots or not marks:
         return {}
-    held: dict[str, str] = {}
+    others: dict[str, str] = {}
+    if table.format == "hive":
+        others |= {name: f"{name} reads it" for name in borrowers(cast("HiveTable", table))}
     for run in runs(table, settings):
         made = _made_in_place(run)
         name = None if made is None else name_of(made["to"], made["uuid"], settings)
         if name is not None:
-            other = open_table(name, settings)
-            reached = upkeep(other).holding(other, marks).reached
-            held |= dict.fromkeys(reached, f"{name} was made of this table in place and reads it")
+            others[name] = f"{name} was made of this table in place and reads it"
+    held: dict[str, str] = {}
+    for name, reason in others.items():
+        other = open_table(name, settings)
+        held |= dict.fromkeys(upkeep(other).holding(other, marks).reached, reason)
     return held
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakeopt.tables.hive.metastore import MetastoreSource
-from lakeopt.tables.hive.neighbours import all_tables
+from lakeopt.tables.hive.neighbours import iceberg_tables
 from lakeopt.tables.iceberg import catalog
 from lakeopt.tables.iceberg.deletion.location_keys import lies_in, location_key
-from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
+from lakeopt.tables.iceberg.identifiers import join_identifier
 from lakeopt.tables.iceberg.table import IcebergTable
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def double_reads(table: HiveTable) -> Iterator[DoubleRead]:
         return
     lists = list(table.files())
     folders = _folders_above({path.rpartition("/")[0] for path in table.contents.paths} | {table.location})
-    for identifier, location in _iceberg_tables(source):
-        if location_key(location) in folders:
+    for identifier, one in iceberg_tables(source):
+        if location_key(one.sd.location) in folders:
             name = source.metastore.name
             opened = IcebergTable(catalog.load(catalog.connect(name), identifier))
             yield _told(join_identifier((name, *identifier)), opened, lists)
@@ -70,13 +70,6 @@ def _folders_above(folders: Iterable[str]) -> set[tuple[str, str, str]]:
             found.add(key)
             path = path.rpartition("/")[0]
     return found
-
-
-def _iceberg_tables(source: MetastoreSource) -> Iterator[tuple[Identifier, str]]:
-    """Every Iceberg table of the metastore with its location."""
-    for one in all_tables(source):
-        if str((one.parameters or {}).get("table_type", "")).lower() == "iceberg" and one.sd.location:
-            yield (one.dbName, one.tableName), one.sd.location
 
 
 def _told(name: str, iceberg: IcebergTable, lists: Sequence[pa.Table]) -> DoubleRead:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.iceberg.deletion.location_keys import lies_in
-from lakeopt.tables.iceberg.identifiers import join_identifier
+from lakeopt.tables.iceberg.identifiers import Identifier, join_identifier
 
 if TYPE_CHECKING:
     from lakeopt.tables.hive.table import HiveTable
@@ -28,6 +28,29 @@ def all_tables(source: MetastoreSource) -> Iterator[Any]:
             names = sorted(client.get_all_tables(database))
             for start in range(0, len(names), _PAGE):
                 yield from client.get_table_objects_by_name(database, names[start : start + _PAGE])
+
+
+def iceberg_tables(source: MetastoreSource) -> Iterator[tuple[Identifier, Any]]:
+    """Every Iceberg table of the metastore by its identifier, as Thrift has it.
+
+    :raises Unreachable: the metastore does not answer.
+    """
+    for one in all_tables(source):
+        if str((one.parameters or {}).get("table_type", "")).lower() == "iceberg" and one.sd.location:
+            yield (one.dbName, one.tableName), one
+
+
+def borrowers(table: HiveTable) -> Iterator[str]:
+    """Iceberg tables of the metastore that say of themselves that their files are another's, too: ``gc.enabled=false``,
+    as a snapshot of a Hive table by Spark's procedure does, and a migration in place.
+
+    :raises Unreachable: the metastore does not answer.
+    """
+    source = table.source
+    if isinstance(source, MetastoreSource):
+        for identifier, one in iceberg_tables(source):
+            if str(one.parameters.get("gc.enabled", "true")).lower() == "false":
+                yield join_identifier((source.metastore.name, *identifier))
 
 
 def shared_with(table: HiveTable) -> str | None:
