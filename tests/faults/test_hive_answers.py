@@ -152,7 +152,7 @@ def test_a_lock_that_is_not_taken_back_does_not_undo_the_switch(
     assert marked_files(table) == 2
 
 
-@pytest.mark.parametrize("call", ["lock", "check_lock", "heartbeat"])
+@pytest.mark.parametrize("call", ["lock", "heartbeat"])
 def test_a_metastore_that_fails_before_the_switch_leaves_all_as_it_was(
     table: HiveParquet, proxy: ThriftProxy, call: str
 ) -> None:

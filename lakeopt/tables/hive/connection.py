@@ -145,7 +145,8 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._link is not None
-        if error is None or is_answer(error):
+        # A generator that is left early has asked for all that it was to ask for.
+        if error is None or isinstance(error, GeneratorExit) or is_answer(error):
             self._metastore.keep(self._link)
         else:
             self._link.transport.close()

@@ -156,8 +156,8 @@ class _Switching:
 
     def run(self, files: pa.Table, before_attempt: Callable[[], None]) -> Committed:
         partition = partition_of(self.hive, self.planned.values, self.planned.location)
-        if partition is None:
-            raise CommitConflict("the partition was dropped since the plan", hint=_AGAIN)
+        if partition is None or description_digest(partition) != self.planned.description:
+            raise CommitConflict(_other_description(self.planned, partition), hint=_AGAIN)
         sizes, rows = files["file_size_in_bytes"].to_pylist(), files["record_count"].to_pylist()
         changed = switched_parameters(
             partition.parameters, self.number, files=len(sizes), size=sum(sizes), rows=sum(rows)
@@ -234,21 +234,28 @@ def _folder(files: pa.Table) -> str:
 
 
 def _require_as_planned(hive: HiveTable, planned: PartitionSwitch) -> None:
-    """Directly before a switch.
+    """Directly before a switch, which looks at the partition's description itself.
 
-    :raises CommitConflict: the partition or its files are not as planned, or a writer is at work.
+    :raises CommitConflict: the partition's files are not as planned, or a writer is at work.
     """
     _require_quiet_root(hive)
-    reason = _why_changed(planned, partition_of(hive, planned.values, planned.location), look(hive, planned.location))
-    if reason is not None:
+    if (reason := _why_other_files(planned, look(hive, planned.location))) is not None:
         raise CommitConflict(reason, hint=_AGAIN)
 
 
 def _why_changed(planned: PartitionSwitch, partition: Partition | None, seen: Look) -> str | None:
+    if partition is None or description_digest(partition) != planned.description:
+        return _other_description(planned, partition)
+    return _why_other_files(planned, seen)
+
+
+def _other_description(planned: PartitionSwitch, partition: Partition | None) -> str:
     if partition is None:
         return f"the partition at {planned.location} was dropped since the plan"
-    if description_digest(partition) != planned.description:
-        return f"the description of the partition at {planned.location} has changed since the plan"
+    return f"the description of the partition at {planned.location} has changed since the plan"
+
+
+def _why_other_files(planned: PartitionSwitch, seen: Look) -> str | None:
     if seen.staging:
         return f"another writer is at work in {planned.location}: {seen.staging[0]}"
     return f"files at {planned.location} have changed since the plan" if seen.digest != planned.listing else None

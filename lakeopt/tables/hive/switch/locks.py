@@ -38,9 +38,10 @@ def locked(source: MetastoreSource, values: tuple[str | None, ...], shield: Shie
     :raises Refused: the metastore keeps no locks.
     :raises Unreachable: it does not answer.
     """
-    number = _request(source, values)
+    number, state = _request(source, values)
     try:
-        _wait(source, number, shield)
+        if state != _ACQUIRED:
+            _wait(source, number, shield)
         yield number
     finally:
         _unlock(source, number)
@@ -61,7 +62,8 @@ def is_held(source: MetastoreSource, number: int) -> bool:
     return True
 
 
-def _request(source: MetastoreSource, values: tuple[str | None, ...]) -> int:
+def _request(source: MetastoreSource, values: tuple[str | None, ...]) -> tuple[int, int]:
+    """Number of a lock that was asked for, and its state."""
     from hive_metastore.ttypes import LockComponent, LockRequest, MetaException, NoSuchObjectException
     from thrift.Thrift import TApplicationException
 
@@ -79,7 +81,8 @@ def _request(source: MetastoreSource, values: tuple[str | None, ...]) -> int:
             )
             request = LockRequest(component=[component], user=getpass.getuser(), hostname=socket.gethostname())
             try:
-                return int(client.lock(request).lockid)
+                made = client.lock(request)
+                return made.lockid, made.state
             except (MetaException, TApplicationException) as error:
                 raise Refused(
                     f"the metastore locks nothing: {getattr(error, 'message', None) or first_line(error)}",
