@@ -21,9 +21,6 @@ from lakeopt.workflows.answers import same_answer
 from lakeopt.workflows.pushdown import file_filter
 from lakeopt.workflows.queries import bind, read_queries
 
-#: DuckDB learns by its own timing which filter to ask first, and reads up to 70 % more now and then.
-COUNTS = 5
-
 
 def reads(
     tables: Mapping[str, str], queries: Path, *, runs: int, threads: int, memory_bytes: int
@@ -36,7 +33,7 @@ def reads(
     opened = {name: open_table(identifier, Settings()) for name, identifier in tables.items()}
     heads = {name: table.snapshot_id("main") for name, table in opened.items()}
     with TemporaryDirectory(prefix="lakeopt-suite-") as folder:
-        how = RunSettings(runs, threads, memory_bytes, folder, counts=COUNTS)
+        how = RunSettings(runs, threads, memory_bytes, folder)
         prepared = {
             name: runner.prepare(table.scan(pa.concat_tables(table.files(heads[name]))), how)
             for name, table in opened.items()

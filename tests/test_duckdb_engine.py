@@ -25,6 +25,7 @@ from scans import deletion_vector, field, scan_of, table, write
 
 from lakeopt.engines.duckdb import ENGINE
 from lakeopt.engines.duckdb.budget import Budget, batch_rows, check_disk, divide
+from lakeopt.engines.duckdb.connection import connect
 from lakeopt.engines.duckdb.failures import explain, interruptible
 from lakeopt.engines.duckdb.feed import QueryFailed
 from lakeopt.errors import DataFileError, NoSpace, Refused, UnknownName, UsageError, WorkFailed
@@ -381,3 +382,13 @@ def test_discard_deletes_what_is_there(tmp_path: Path) -> None:
     assert ENGINE.discard(staged, scan.resolve) == 1
     assert ENGINE.discard(staged, scan.resolve) == 0
     assert path.exists()
+
+
+def test_how_far_apart_reads_are_joined_can_be_fixed(tmp_path: Path) -> None:
+    """Left to itself DuckDB decides by how long reads take: what is counted would not be the same twice."""
+    limits = {"memory_bytes": 10**9, "threads": 1, "temp_dir": str(tmp_path), "keep_order": True}
+    asked = "SELECT current_setting('parquet_prefetch_column_gap')"
+    with connect(**limits, prefetch_gap_bytes=4096) as connection:
+        assert connection.sql(asked).fetchall() == [(4096,)]
+        with pytest.raises(duckdb.Error):
+            connection.execute("SET parquet_prefetch_column_gap = 0")

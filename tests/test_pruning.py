@@ -166,3 +166,14 @@ def test_timestamps_with_a_zone() -> None:
     at = pa.array([datetime(2013, 1, 1) + timedelta(hours=h) for h in range(100)], pa.timestamp("us", "UTC"))
     rows = pa.table({"at": at})
     assert pruned(rows, "SELECT 1 FROM t WHERE at < TIMESTAMP '2013-01-01 10:00:00'") == 0.1
+
+
+def test_of_columns_that_count_alike_the_first_asked_for_stands_first() -> None:
+    """However text is hashed, and however many conditions a query has on one of them."""
+    names = [f"c{number}" for number in range(9)]
+    rows = pa.table({name: [1, 2] for name in names})
+    codes = {name: rank_codes(rows[name]) for name in names}
+    sql = "SELECT 1 FROM t WHERE " + " AND ".join(f"{name} = 1" for name in reversed(names)) + " AND c0 <= 2"
+    asked = [(1.0, readings(sql, names))]
+    pruning = PagePruning(rows, codes, asked, partition=np.zeros(2, np.uint8), page_rows=10)
+    assert pruning.columns == names[::-1]

@@ -56,12 +56,12 @@ class PagePruning:
 
     @property
     def columns(self) -> list[str]:
-        """Columns with a usable condition, those of the heaviest queries first."""
+        """Columns with a usable condition, those of the heaviest queries first; the first asked for where equal."""
         weights: dict[str, float] = {}
         for weight, readings in self._queries:
-            for condition in {condition for reading in readings for condition in reading}:
-                if self._ranges.get(condition) is not None:
-                    weights[condition.column] = weights.get(condition.column, 0.0) + weight
+            usable = [one.column for reading in readings for one in reading if self._ranges.get(one) is not None]
+            for name in dict.fromkeys(usable):
+                weights[name] = weights.get(name, 0.0) + weight
         return sorted(weights, key=lambda name: -weights[name])
 
     def scanned_ratio(self, order: npt.NDArray[np.int64], page_rows: int | None = None) -> float:

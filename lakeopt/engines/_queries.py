@@ -30,17 +30,12 @@ class QueryRun:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """How queries are run: ``runs`` timed runs each, cold and hot; memory of one process; a folder for spill.
-
-    What a query reads is that of the run that read least, of ``counts``: an engine that learns by its own timing in
-    which order to ask its filters reads more now and then.
-    """
+    """How queries are run: ``runs`` timed runs each, cold and hot; memory of one process; a folder for spill."""
 
     runs: int
     threads: int
     memory_bytes: int
     temp_dir: str
-    counts: int = 1
 
 
 class QueryEngine(Protocol):

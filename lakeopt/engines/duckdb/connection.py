@@ -10,11 +10,14 @@ import duckdb
 LEAST_MEMORY_BYTES = 64 * 1024 * 1024
 
 
-def connect(*, memory_bytes: int, threads: int, temp_dir: str, keep_order: bool) -> duckdb.DuckDBPyConnection:
+def connect(
+    *, memory_bytes: int, threads: int, temp_dir: str, keep_order: bool, prefetch_gap_bytes: int | None = None
+) -> duckdb.DuckDBPyConnection:
     """An in-memory database that spills into ``temp_dir``.
 
     ``memory_bytes`` is DuckDB's own share, not that of the process. ``keep_order`` is not needed for rows that
-    are sorted or whose order is free, and costs memory.
+    are sorted or whose order is free, and costs memory. ``prefetch_gap_bytes`` is how far apart parts of a Parquet file
+    may lie that are read as one; by default DuckDB decides by how long reads take.
     """
     os.makedirs(temp_dir, exist_ok=True)
     connection = duckdb.connect(
@@ -34,6 +37,9 @@ def connect(*, memory_bytes: int, threads: int, temp_dir: str, keep_order: bool)
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
+    if prefetch_gap_bytes is not None:
+        connection.load_extension("parquet")  # the setting is the extension's, which is built in
+        connection.execute(f"SET parquet_prefetch_column_gap = {prefetch_gap_bytes}")
     connection.execute("SET lock_configuration = true")
     return connection
 

@@ -86,7 +86,6 @@ def measure(
             "sql": sql,
             "names": names,
             "runs": settings.runs,
-            "counts": settings.counts,
             "threads": settings.threads,
             "memory_bytes": settings.memory_bytes,
             "temp_dir": settings.temp_dir,

@@ -25,6 +25,9 @@ from lakeopt.engines.duckdb.view import create_views
 
 Job = Mapping[str, Any]
 
+#: Where reads are counted, parts of a file that lie so near are read as one: a page of the machine's memory.
+_PREFETCH_GAP_BYTES = 4096
+
 
 def drop_from_page_cache(paths: Sequence[str]) -> None:
     """Ask the kernel to forget the pages of files. They are written out first: dirty pages would stay."""
@@ -82,8 +85,9 @@ def _guarded(run: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, A
         return {"error": str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}
 
 
-def _connect(job: Job) -> duckdb.DuckDBPyConnection:
-    return connect(memory_bytes=job["memory_bytes"], threads=job["threads"], temp_dir=job["temp_dir"], keep_order=True)
+def _connect(job: Job, **other: int) -> duckdb.DuckDBPyConnection:
+    settings = {"threads": job["threads"], **other}
+    return connect(memory_bytes=job["memory_bytes"], temp_dir=job["temp_dir"], keep_order=True, **settings)
 
 
 def _bind(job: Job, spelt: Job, connection: duckdb.DuckDBPyConnection) -> None:
@@ -131,18 +135,16 @@ def _count_side(job: Job, side: Job) -> dict[str, Any]:
     from lakeopt.engines._counting_reads import CountingFileSystem  # not needed, and not paid for, elsewhere
 
     remote = {name: (path.filesystem, path.path) for name, path in remote_among(side["paths"]).items()}
-    found = []
-    for _ in range(job["counts"]):
-        filesystem = CountingFileSystem(remote)
-        # With several threads what is read ahead depends on which of them comes first: up to a seventh more or less.
-        with closing(_connect({**job, "threads": 1})) as connection:
-            connection.register_filesystem(filesystem)
-            _bind(job, side["counted"], connection)
-            bound = len(filesystem.reads)
-            _find_deleted(side["counted"], connection)
-            _rows(connection, job["sql"])
-        found.append(filesystem.scanned(filesystem.reads[bound:]))
-    return {"scanned": asdict(min(found, key=lambda scanned: scanned.bytes))}
+    filesystem = CountingFileSystem(remote)
+    # With several threads what is read ahead depends on which of them comes first, and what is read as one on how long
+    # reads took: the same query would count up to three times as much now and then.
+    with closing(_connect(job, threads=1, prefetch_gap_bytes=_PREFETCH_GAP_BYTES)) as connection:
+        connection.register_filesystem(filesystem)
+        _bind(job, side["counted"], connection)
+        bound = len(filesystem.reads)
+        _find_deleted(side["counted"], connection)
+        _rows(connection, job["sql"])
+    return {"scanned": asdict(filesystem.scanned(filesystem.reads[bound:]))}
 
 
 def main() -> None:
