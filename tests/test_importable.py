@@ -25,6 +25,10 @@ INSTANT = pa.timestamp("us", "UTC")
 OLD, NEW = dt.date(1500, 2, 29 - 1), dt.date(1890, 1, 1)
 
 
+SPARK = {"org.apache.spark.version": "3.5.7"}
+INT96 = {"use_deprecated_int96_timestamps": True}
+
+
 def footer(data: pa.Table, **writer: Any) -> pq.FileMetaData:
     sink = io.BytesIO()
     pq.write_table(data, sink, **writer)
@@ -134,10 +138,10 @@ def test_field_ids_of_another_table_are_refused() -> None:
 @pytest.mark.parametrize(
     ("key", "day", "old"),
     [
-        ({"org.apache.spark.legacyDateTime": ""}, OLD, True),
-        ({"org.apache.spark.legacyDateTime": ""}, NEW, False),
+        ({**SPARK, "org.apache.spark.legacyDateTime": ""}, OLD, True),
+        ({**SPARK, "org.apache.spark.legacyDateTime": ""}, NEW, False),
         ({"org.apache.spark.version": "2.4.8"}, OLD, True),
-        ({"org.apache.spark.version": "3.5.7"}, OLD, False),
+        (SPARK, OLD, False),
         ({}, OLD, False),
     ],
 )
@@ -147,14 +151,25 @@ def test_days_of_the_legacy_calendar_are_told(key: dict[str, str], day: dt.date,
     nulls = pa.table({"d": pa.array([None], pa.date32())}).replace_schema_metadata(key)
     assert calendar_reason(footer(nulls)) is None
     blind = footer(data, write_statistics=False)
-    assert (calendar_reason(blind) is not None) == (key not in ({}, {"org.apache.spark.version": "3.5.7"}))
+    assert (calendar_reason(blind) is not None) == (key not in ({}, SPARK))
 
 
 def test_int96_of_the_legacy_calendar_is_told_by_its_key() -> None:
     data = pa.table({"t": pa.array([0], pa.timestamp("us"))})
-    legacy = data.replace_schema_metadata({"org.apache.spark.legacyINT96": ""})
-    assert "int96" in str(calendar_reason(footer(legacy, use_deprecated_int96_timestamps=True)))
-    assert calendar_reason(footer(data, use_deprecated_int96_timestamps=True)) is None
+    legacy = data.replace_schema_metadata({**SPARK, "org.apache.spark.legacyINT96": ""})
+    assert "int96" in str(calendar_reason(footer(legacy, **INT96)))
+    assert calendar_reason(footer(data, **INT96)) is None
+    for version, old in {"2.4.8": True, "3.0.3": True, "3.1.0": False}.items():  # Spark's own order of versions
+        held = data.replace_schema_metadata({"org.apache.spark.version": version})
+        assert (calendar_reason(footer(held, **INT96)) is not None) == old
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+@pytest.mark.parametrize("key", [{**SPARK, "org.apache.spark.legacyDateTime": ""}, {"writer.date.proleptic": "false"}])
+def test_times_of_the_legacy_calendar_are_told_in_every_unit(key: dict[str, str], unit: str) -> None:
+    for year, old in {1500: True, 1890: True, 1950: False}.items():
+        data = pa.table({"t": pa.array([dt.datetime(year, 1, 1)], pa.timestamp(unit))}).replace_schema_metadata(key)
+        assert (calendar_reason(footer(data)) is not None) == old
 
 
 def test_instants_are_told_from_local_times() -> None:

@@ -7,23 +7,18 @@ them happens to take.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import types as is_
 
+from lakeopt.parquet.calendars import is_old, may_be_old, steering
 from lakeopt.parquet.field_ids import field_id
 from lakeopt.parquet.values import children
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
-
-#: Days before the first day of the Gregorian calendar, on which older writers count days otherwise.
-GREGORIAN = (date(1582, 10, 15) - date(1970, 1, 1)).days
-_LEGACY_DATES, _LEGACY_INT96 = b"org.apache.spark.legacyDateTime", b"org.apache.spark.legacyINT96"
-_SPARK_VERSION = b"org.apache.spark.version"
 
 
 def instants(footer: pq.FileMetaData) -> dict[str, bool]:
@@ -41,37 +36,21 @@ def instants(footer: pq.FileMetaData) -> dict[str, bool]:
 def calendar_reason(footer: pq.FileMetaData) -> str | None:
     """Why old dates and times of a file mean other days to its own engine than to Iceberg's readers; None: they do not.
 
-    Spark before version 3, and later ones in legacy mode, count days before 1582-10-15 by the Julian calendar.
+    Spark before version 3 (3.1 for int96), later ones in legacy mode, and Hive where it says so, count days before
+    1582-10-15 by the Julian calendar, and times before 1900 by the mean time of their place.
     """
-    keys = footer.metadata or {}
-    version = keys.get(_SPARK_VERSION, b"").partition(b".")[0]
-    before_3 = version.isdigit() and int(version) < 3
-    if before_3 or _LEGACY_INT96 in keys:
-        for column, path in _primitives(footer):
-            if column.physical_type == "INT96":
-                return f"column {path!r} holds int96 times of the legacy calendar"
-    if not (before_3 or _LEGACY_DATES in keys):
-        return None
-    for place, (column, path) in enumerate(_leaves(footer)):
-        kind = json.loads(column.logical_type.to_json()).get("Type")
-        if kind in ("Date", "Timestamp") and not _is_gregorian(footer, place, kind):
-            return f"column {path!r} may hold dates before 1582-10-15, of the legacy calendar"
+    said = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in _key_values(footer)}
+    dates, int96 = is_old(steering(said, footer.created_by))
+    for leaf, (column, path) in enumerate(_leaves(footer)):
+        if int96 and column.physical_type == "INT96":
+            return f"column {path!r} holds int96 times of the legacy calendar"
+        if dates and may_be_old(footer, leaf):
+            return f"column {path!r} may hold dates before 1582-10-15, or times before 1900, of the legacy calendar"
     return None
 
 
-def _is_gregorian(footer: pq.FileMetaData, place: int, kind: str) -> bool:
-    """Whether statistics prove that all days of a column are of the Gregorian calendar."""
-    for number in range(footer.num_row_groups):
-        chunk = footer.row_group(number).column(place)
-        known = chunk.statistics if chunk.is_stats_set else None
-        if known is None or not known.has_min_max:
-            if known is not None and known.has_null_count and known.null_count == chunk.num_values:
-                continue
-            return False
-        low = known.min_raw
-        if (low if kind == "Date" else low // 86_400_000_000) < GREGORIAN:
-            return False
-    return True
+def _key_values(footer: pq.FileMetaData) -> Iterable[tuple[bytes, bytes]]:
+    return (footer.metadata or {}).items()
 
 
 def import_reason(footer: pq.FileMetaData, schema: pa.Schema, partition_columns: frozenset[str]) -> str | None:

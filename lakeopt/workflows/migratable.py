@@ -17,20 +17,6 @@ if TYPE_CHECKING:
 _REWRITE = "lakeopt migrate … --rewrite writes the rows anew"
 _ANEW = "write these files anew with the engine that made them, in the Gregorian calendar and in UTC"
 
-#: What of a Hive table's folders an Iceberg table cannot say alike: code, why, and the way out.
-_AMBIGUOUS = (
-    (
-        "nested-files",
-        "lies in a folder below its partition, which some readers read and some do not",
-        "move such files to the folder of their partition, or away",
-    ),
-    (
-        "shared-folders",
-        "is the folder of two partitions, or lies in that of another",
-        "give each partition a folder of its own",
-    ),
-)
-
 
 @dataclass(frozen=True)
 class Migratable:
@@ -55,7 +41,7 @@ def checked(table: Table, *, rewrite: bool) -> Migratable:
     """
     import pyarrow as pa
 
-    _require_readable(table)
+    _require_flat(table)
     files = pa.concat_tables([files_schema().empty_table(), *table.files()])
     scan = table.scan(files)  # of all files: their spellings of names make the mapping
     stored = set(table.scan(files.slice(0, 0), stored_only=True).schema.names)
@@ -109,19 +95,15 @@ def names(schema: pa.Schema) -> list[dict[str, Any]]:
     return mapped(list(schema))
 
 
-def _require_readable(table: Table) -> None:
-    """Refuse a table whose rows are not those of the files in its partitions, for every reader."""
-    from lakeopt.tables.hive.switch.places import hive_table
-
-    hive = hive_table(table)
-    if hive.unreadable is not None:
+def _require_flat(table: Table) -> None:
+    """Refuse files in folders below a partition: Spark reads them, and Hive as it is configured."""
+    if "nested-files" in table.oddities:
+        _, nested = table.oddities["nested-files"]
         raise Refused(
-            f"{table.identifier} is not migrated: {hive.unreadable}", hint="migrate it by what keeps its rows"
+            f"{table.identifier} is not migrated: {nested[0]} lies in a folder below its partition, which some readers"
+            " read and some do not",
+            hint="move such files to the folder of their partition, or away",
         )
-    for code, words, hint in _AMBIGUOUS:
-        if code in hive.contents.oddities:
-            _, examples = hive.contents.oddities[code]
-            raise Refused(f"{table.identifier} is not migrated: {examples[0]} {words}", hint=hint)
 
 
 def _require_formats(table: Table, files: pa.Table, *, rewrite: bool) -> None:

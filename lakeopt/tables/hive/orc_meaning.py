@@ -13,8 +13,8 @@ from lakeopt.orc.footers import OrcFooter
 from lakeopt.orc.form import DATE, INSTANT, KIND, TIMESTAMP, OrcForm, misfit
 from lakeopt.orc.protobuf import Message
 from lakeopt.orc.writer import encode
+from lakeopt.parquet.calendars import FIRST_DAY, FIRST_MICRO
 from lakeopt.tables.hive import stored_types
-from lakeopt.tables.hive.calendars import FIRST_DAY, FIRST_MICRO
 
 _WRITTEN = ("uncompressed", "zlib", "snappy", "zstd", "lz4")
 _UTC = ("UTC", "GMT", "Etc/UTC", "Etc/GMT", "Z", "Zulu", "Etc/Zulu")

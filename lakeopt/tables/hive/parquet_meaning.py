@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from lakeopt.errors import DataFileError
 from lakeopt.parquet import int96
+from lakeopt.parquet.calendars import Dated, Steering, dated, model, steering
 from lakeopt.parquet.footers import Resolve, data_file_error
 from lakeopt.parquet.form import ParquetForm, unwritable, written_schema
 from lakeopt.parquet.raw_footer import CODEC, CODECS, OWN_KEYS, RawFooter, chunks, row_groups
@@ -28,16 +29,14 @@ from lakeopt.parquet.schema_elements import (
     Tree,
     annotation,
     arrow_schema,
-    leaves,
     meaning,
     schema_of,
     trees,
     with_nulls,
     with_nulls_of,
 )
-from lakeopt.parquet.stitch import CHUNK_META, NUM_ROWS
+from lakeopt.parquet.stitch import CHUNK_META
 from lakeopt.parquet.thrift import BINARY, I32, Struct, encode
-from lakeopt.tables.hive.calendars import FIRST_DAY, FIRST_MICRO, Dated, Steering, model, steering
 from lakeopt.tables.hive.stored_types import misfit
 
 #: Key-values that describe the columns of a file: of no use where files hold different ones.
@@ -66,7 +65,7 @@ class StoredFile:
     pairs: tuple[Struct, ...]
     created_by: str
     codecs: tuple[str, ...]
-    dated: Dated
+    dates: Dated
 
     @property
     def steering(self) -> Steering:
@@ -98,7 +97,7 @@ def stored_file(location: str, resolve: Resolve) -> StoredFile:
         tuple({1: (BINARY, key), 2: (BINARY, value)} for key, value in said.items()),
         metadata.created_by,
         _codecs(raw, metadata),
-        _dated(head, metadata),
+        dated(metadata),
     )
 
 
@@ -117,7 +116,7 @@ def parquet_form(files: Sequence[StoredFile], schema: pa.Schema) -> ParquetForm 
     found = _columns(files, schema)
     if isinstance(found, str):
         return found
-    number = model([(file.steering, file.dated) for file in files])
+    number = model([(file.steering, file.dates) for file in files])
     if number is None:
         return "dates or timestamps of its files are read by more than one calendar or zone"
     pattern = files[number]
@@ -272,33 +271,6 @@ def _without_int96(held: pa.DataType, tree: Tree) -> pa.DataType:
 
 def _micros(kind: pa.DataType) -> pa.DataType:
     return pa.timestamp("us") if pa.types.is_timestamp(kind) else kind
-
-
-def _dated(footer: Struct, metadata: pq.FileMetaData) -> Dated:
-    held = leaves(footer[SCHEMA][1].values)
-    ends = [element for element in footer[SCHEMA][1].values if TYPE in element]
-    old = False
-    for number, element in enumerate(ends):
-        said = annotation(element)
-        if said == "date" or said.startswith("timestamp"):
-            first = FIRST_DAY if said == "date" else _first(said)
-            groups = [metadata.row_group(place).column(number) for place in range(metadata.num_row_groups)]
-            old |= any(not _is_recent(chunk, first) for chunk in groups)
-    return Dated(any(leaf.kind == INT96 for leaf in held) and footer[NUM_ROWS][1] > 0, old)
-
-
-def _first(said: str) -> int:
-    return FIRST_MICRO // 1000 if " ms " in said else FIRST_MICRO if " us " in said else FIRST_MICRO * 1000
-
-
-def _is_recent(chunk: pq.ColumnChunkMetaData, first: int) -> bool:
-    """Whether all values of a column chunk are known to be at or above this one."""
-    statistics = chunk.statistics if chunk.is_stats_set else None
-    if statistics is None:
-        return False
-    if statistics.has_null_count and statistics.null_count == chunk.num_values:
-        return True
-    return bool(statistics.has_min_max and statistics.min_raw >= first)
 
 
 def _text(held: Struct, number: int) -> str:
