@@ -19,12 +19,13 @@ from lakeopt.errors import DataFileError, Refused
 from lakeopt.orc import tail as at
 from lakeopt.orc.footers import OrcFooter, read_footer
 from lakeopt.orc.form import CHAR, KIND, LENGTH, OrcForm
+from lakeopt.orc.lz4 import decompress_block
 from lakeopt.orc.merged_statistics import merged
 from lakeopt.orc.protobuf import Message, zigzag
 from lakeopt.orc.scan import batches
 from lakeopt.orc.writer import OrcFile, encode
 
-CODECS = ("uncompressed", "zlib", "snappy", "zstd")
+CODECS = ("uncompressed", "zlib", "snappy", "zstd", "lz4")
 ROWS = st.lists(
     st.fixed_dictionaries(
         {
@@ -114,6 +115,18 @@ def test_stripes_put_together_are_the_file_that_pyarrow_would_write(
 def test_messages_come_back(fields: list[tuple[int, Any]]) -> None:
     message = Message([(number, 0 if isinstance(value, int) else 2, value) for number, value in fields])
     assert Message.decode(message.encode()).fields == message.fields
+
+
+@given(st.lists(st.tuples(st.binary(max_size=40), st.integers(0, 300)), max_size=12))
+def test_lz4_blocks_are_what_pyarrow_compressed(parts: list[tuple[bytes, int]]) -> None:
+    data = b"".join(part * count for part, count in parts)
+    assert decompress_block(pa.compress(data, codec="lz4_raw", asbytes=True)) == data
+
+
+@pytest.mark.parametrize("block", ["", "10", "1061ff", "10610500", "f0", "0000000000"])
+def test_damaged_lz4_blocks_end(block: str) -> None:
+    with pytest.raises((IndexError, ValueError)):
+        decompress_block(bytes.fromhex(block))
 
 
 @given(st.integers(-(2**63), 2**63 - 1))

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lakeopt.errors import DataFileError
 from lakeopt.orc.form import KIND, TIMESTAMP
+from lakeopt.orc.lz4 import decompress_block
 from lakeopt.orc.protobuf import Message, varint
 
 MAGIC = b"ORC"
@@ -129,6 +130,8 @@ def _chunk(chunk: bytes, codec: str) -> bytes:
     if codec == "zstd":
         with pa.CompressedInputStream(pa.BufferReader(chunk), "zstd") as stream:
             return bytes(stream.read())
+    if codec == "lz4":
+        return decompress_block(chunk)
     raise DataFileError(f"its codec {codec} cannot be read", hint="rewrite it with the tool that wrote it")
 
 
