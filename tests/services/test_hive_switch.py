@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from lakeopt.errors import CommitConflict, Refused, StalePlan
 from lakeopt.maintenance.sweep import REACHED
 from lakeopt.model.plan import RewritePlan, SortField
 from lakeopt.tables.hive.switch import locks
-from lakeopt.tables.hive.switch.record import read_record
+from lakeopt.tables.hive.switch.record import Switch, read_record, write_record
 from lakeopt.tables.iceberg.catalog import connect
 from lakeopt.tables.open import open_table
 from lakeopt.workflows import journal
@@ -172,6 +173,19 @@ def test_rows_added_since_the_plan_stop_the_rewrite_of_their_partition(table: Fo
         lakeopt.apply(one)
     assert caught.value.exit_code == 4
     assert len(table.rows()["a"]) == 320
+
+
+def test_a_record_forgets_what_was_swept(table: Folder) -> None:
+    opened, place = open_table(table.name), str(table.place("a"))
+    gone = [
+        Switch(one, "p", ("a",), f"{table.root}/.lakeopt/{one}/day=a", place, {"x": (1, 1)}, {}) for one in range(20)
+    ]
+    there = replace(gone[7], replaced=str(table.place("b")))
+    write_record(opened, place, [*gone[:7], there, *gone[8:]])
+    assert lakeopt.apply(planned(table, where="day = 'a'")).groups_done == 1
+    found = read_record(open_table(table.name), str(table.place("a")))
+    assert [one.switch_id for one in found[1:]] == [7]
+    assert read(local(found[0].replaced)) == table.rows()["a"]
 
 
 def test_rows_added_since_the_rewrite_keep_it_from_being_undone(table: Folder) -> None:

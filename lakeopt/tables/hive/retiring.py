@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from pyarrow import fs
 
@@ -165,15 +164,20 @@ def archive(table: HiveTable, partition: RetiredPartition, to: str) -> None:
             if _digest(table, target) == wanted:
                 continue
             raise WorkFailed(f"another file is in the way of the archive: {target}", hint="choose another place")
+        part = _part(filesystem, target)
         filesystem.create_dir(path.rpartition("/")[0], recursive=True)
-        fs.copy_files(*_pair(table, source, target))
-        if _digest(table, target) != wanted:
-            raise WorkFailed(f"the archive's copy differs: {target}", hint="the partition is as it was")
+        (from_system, from_path), (_, to_path) = table.resolve(source), table.resolve(part)
+        fs.copy_files(from_path, to_path, from_system, filesystem)
+        if _digest(table, part) != wanted:
+            raise WorkFailed(f"the archive's copy differs: {part}", hint="the partition is as it was")
+        if part != target:
+            filesystem.move(to_path, path)
 
 
-def _pair(table: HiveTable, source: str, target: str) -> tuple[Any, ...]:
-    (from_system, from_path), (to_system, to_path) = table.resolve(source), table.resolve(target)
-    return from_path, to_path, from_system, to_system
+def _part(filesystem: fs.FileSystem, target: str) -> str:
+    """Where a copy is made: an object has its name only once it is whole, a file has another until then."""
+    folder, _, name = target.rpartition("/")
+    return f"{folder}/.{name}.part" if isinstance(filesystem, fs.LocalFileSystem) else target
 
 
 def _digest(table: HiveTable, location: str) -> str:

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 16
 #: Partitions that a metastore is asked for at a time.
 _PAGE = 1000
+#: Earlier switches that a record holds in any case.
+_REMEMBERED = 16
 _AGAIN = "make a new plan"
 
 
@@ -164,7 +166,7 @@ class _Switching:
         )
         record = self._record(partition, changed)
         earlier = [_without_files(one) for one in read_record(self.hive, self.planned.location)]
-        write_record(self.hive, self.folder, [record, *earlier])
+        write_record(self.hive, self.folder, [record, *self._unswept(earlier)])
         take_over(self.hive, self.planned.location, self.folder)
 
         def verify() -> None:
@@ -197,6 +199,14 @@ class _Switching:
             new=look(self.hive, self.folder).files,
             parameters={name: partition.parameters.get(name) for name in changed},
         )
+
+    def _unswept(self, earlier: list[Switch]) -> list[Switch]:
+        """Earlier switches; where there are many, those that have left something: a record must not grow for good."""
+        if len(earlier) <= _REMEMBERED:
+            return earlier
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            looks = pool.map(lambda one: look(self.hive, one.replaced), earlier)
+            return [one for one, seen in zip(earlier, looks, strict=True) if seen.files]
 
     def _look_back(self, record: Switch) -> Iterator[str]:
         """What another writer did in the old folder while its partition was switched."""
