@@ -75,6 +75,9 @@ class Folder:
     def days(self) -> list[str]:
         return sorted(path.name.removeprefix("day=") for path in self.root.glob("day=*"))
 
+    def unlock(self) -> None:
+        """Take back the locks of processes that are gone, as a metastore does after some minutes; a folder has none."""
+
     def rows(self) -> dict[str, Counter[Row]]:
         """Rows by day, as a plain reader counts them."""
         return {day: read(self.place(day)) for day in self.days()}
@@ -208,6 +211,14 @@ class HiveParquet(Folder):
             partition = client.get_partition(*self._named(), [day])
             partition.sd.location = f"file:{folder}"
             client.alter_partition(*self._named(), partition)
+
+    def unlock(self) -> None:
+        from hive_metastore.ttypes import ShowLocksRequest, UnlockRequest
+
+        with self.database.connected() as client:
+            held = client.show_locks(ShowLocksRequest(dbname=self.database.name, tablename=self.table)).locks
+            for number in {lock.lockid for lock in held}:
+                client.unlock(UnlockRequest(lockid=number))
 
     def _named(self) -> tuple[str, str]:
         return self.database.name, self.table

@@ -223,6 +223,15 @@ def test_orc_and_a_table_without_partitions(tmp_path: Path, monkeypatch: pytest.
         open_table(str(tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize("codec", ["snappy", "gzip"])
+def test_a_plan_says_the_codec_that_is_kept(tmp_path: Path, codec: str) -> None:
+    (tmp_path / "t" / "k=1").mkdir(parents=True)
+    for name in ("a", "b"):
+        pq.write_table(rows(0), tmp_path / "t" / "k=1" / f"{name}.parquet", compression=codec)
+    plan = lakeopt.plan(str(tmp_path / "t"), strategy="sort", sort_by=(SortField("B"),))
+    assert plan.writer["codec"] == codec
+
+
 def test_a_second_plan_of_the_same_layout_finds_nothing_to_do(root: Path) -> None:
     done = lakeopt.rewrite(str(root), strategy="sort", sort_by=(SortField("B"),))
     assert done.groups_done == 3

@@ -144,7 +144,7 @@ def apply_retention(plan: RetentionPlan, *, settings: Settings | None = None) ->
         for partition in plan.partitions:
             run.one(partition, log)
         if not run.dropped and run.kept:
-            raise StalePlan(f"no partition is as it was planned: {run.kept[0].reason}", hint="plan again")
+            raise StalePlan(f"no partition was taken out: {run.kept[0].reason}", hint=run.hint or "plan again")
         result = run.result()
         log.write("committed", **journal.result_event(result))
     except BaseException as error:
@@ -174,6 +174,7 @@ class _Run:
     kept: list[KeptFile] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
+    hint: str | None = None
 
     def one(self, partition: RetiredPartition, log: journal.JournalWriter) -> None:
         """Copy, mark and take out one partition; what has changed since the plan stays."""
@@ -196,6 +197,7 @@ class _Run:
             retiring.take_out(self.table, self.plan.plan_id, partition)
         except Stale as error:
             self.kept.append(KeptFile(partition.name, str(error)))
+            self.hint = self.hint or error.hint
             return
         self.dropped.append(partition.name)
         self.files += len(marks)

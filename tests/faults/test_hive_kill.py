@@ -1,7 +1,8 @@
-"""kill -9 at random instants of rewrites of Hive tables: no row lost or doubled, and every file is explained."""
+"""kill -9 at random instants of work on Hive tables: no row lost or doubled, and every file is explained."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import pytest
 from faults.kills import Kills
 from hive_lake import Folder, HiveDatabase, HiveParquet, rows, visible
 
+import lakeopt
 from lakeopt.config import load_settings
+from lakeopt.errors import Refused
 from lakeopt.tables.hive import layout_memory
 from lakeopt.tables.hive.switch.record import NAME
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.marks import marked
+from lakeopt.workflows.restore import restore
 from lakeopt.workflows.sweep import sweep
 
 ROUNDS = 50 if os.environ.get("LAKEOPT_SOAK") else 5
@@ -35,6 +39,22 @@ def unexplained(table: Folder) -> list[Path]:
     return found + [path for path in folders if not any(path.iterdir())]
 
 
+def _table(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Folder, Path]:
+    """An empty table of a kind, and where its state is."""
+    state = tmp_path / "state"
+    monkeypatch.setenv("LAKEOPT_STATE_DIR", str(state))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    if kind != "metastore":
+        return Folder(tmp_path / "hive" / "t"), state
+    database = HiveDatabase(request.getfixturevalue("hive").uri, tmp_path / "hive")
+    for name, value in database.environment.items():
+        monkeypatch.setenv(name, value)
+    return HiveParquet(database, "t"), state
+
+
 @pytest.mark.fault
 @pytest.mark.parametrize(
     "kind", ["folder", pytest.param("metastore", marks=[pytest.mark.full, pytest.mark.service("Hive metastore")])]
@@ -42,16 +62,7 @@ def unexplained(table: Folder) -> list[Path]:
 def test_rows_and_files_survive_kill_at_any_instant(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = tmp_path / "state"
-    monkeypatch.setenv("LAKEOPT_STATE_DIR", str(state))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    table = Folder(tmp_path / "hive" / "t")
-    if kind == "metastore":
-        database = HiveDatabase(request.getfixturevalue("hive").uri, tmp_path / "hive")
-        for name, value in database.environment.items():
-            monkeypatch.setenv(name, value)
-        table = HiveParquet(database, "t")
+    table, state = _table(kind, request, tmp_path, monkeypatch)
     days = ("a", "b", "c")
     for number, day in enumerate(days):
         table.add(day, *(rows(10_000 * number + 1000 * file, 1000) for file in range(3)))
@@ -63,6 +74,7 @@ def test_rows_and_files_survive_kill_at_any_instant(
             table.write(day, rows(1_000_000 + 1000 * round_number, 300), table.place(day))
         before = table.rows()
         kills.kill(command)
+        table.unlock()
         assert table.rows() == before, f"round {round_number}"
         kills.finish(command)
         assert table.rows() == before, f"round {round_number}, completed"
@@ -73,3 +85,44 @@ def test_rows_and_files_survive_kill_at_any_instant(
             assert (done.kept, done.failed) == ((), ())
             assert table.rows() == before
             assert unexplained(table) == []
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    "kind", ["folder", pytest.param("metastore", marks=[pytest.mark.full, pytest.mark.service("Hive metastore")])]
+)
+def test_partitions_go_whole_or_not_at_all_and_come_back(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retention killed anywhere and run again: what is young stays, what went can come back until a sweep."""
+    table, state = _table(kind, request, tmp_path, monkeypatch)
+    table.add("2099-01-01", rows(0, 100), rows(100, 100))
+    kills = Kills(request, state, wanted=ROUNDS, seed=20261128)
+    command = ["retention", table.name, "--older-than", "30d", "--yes", "--json"]
+    for round_number in range(2):  # how long it takes is known from runs that have work to do
+        _old_days(table, round_number)
+        kills.finish(command)
+    for round_number in kills.rounds():
+        _old_days(table, 10 + round_number)
+        before, known = table.rows(), {entry.plan_id for entry in lakeopt.history(table.name).entries}
+        kills.kill(command)
+        table.unlock()
+        left = table.rows()
+        assert left == {day: before[day] for day in left}, f"round {round_number}"
+        kills.finish(command)
+        assert list(table.rows()) == ["2099-01-01"], f"round {round_number}, completed"
+        plans = {entry.plan_id for entry in lakeopt.history(table.name).entries} - known
+        for plan in plans:
+            with contextlib.suppress(Refused):  # it was hit before it took anything out
+                restore(table.name, plan)
+        assert table.rows() == before, f"round {round_number}, restored"
+        kills.finish(command)
+        done = sweep(table.name, grace=0, no_concurrent_writers=True)
+        assert done.failed == ()
+        assert table.rows() == {"2099-01-01": before["2099-01-01"]}
+        assert [path for path in table.root.rglob("*.parquet") if "2099" not in str(path)] == []
+
+
+def _old_days(table: Folder, number: int) -> None:
+    for month in (1, 2, 3):
+        table.add(f"{2000 + number // 28}-{month:02d}-{number % 28 + 1:02d}", rows(1000 * month, 20), rows(0, 20))

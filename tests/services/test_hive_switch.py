@@ -102,7 +102,9 @@ def test_restore_switches_back_and_sweep_deletes_what_is_out_of_use(table: Folde
     before, files = table.rows(), {day: visible(table.place(day)) for day in ("a", "b")}
     plan = planned(table)
     lakeopt.apply(plan)
+    assert [column.name for column in open_table(table.name).sort_key()] == ["word"]
     back = restore(table.name, plan.plan_id)
+    assert open_table(table.name).sort_key() == ()  # the files are not in it any more
     assert (back.restored_files_count, back.kept, back.failed) == (6, (), ())
     assert table.rows() == before
     assert {day: visible(table.place(day)) for day in ("a", "b")} == files

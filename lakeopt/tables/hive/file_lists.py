@@ -190,7 +190,11 @@ class FileLists:
         return pa.Table.from_arrays(arrays, schema=files_schema())
 
     def codec(self) -> str | None:
-        """The codec of most files whose footers were read."""
+        """The codec of most files whose footers were read; where none was yet, of the newest file."""
+        held = self._contents
+        if not self._codecs and held.paths:
+            path = held.paths[max(range(len(held.paths)), key=held.times.__getitem__)]
+            self._note(path, self._row(held.places[self.place_of[path]], path))
         return self._codecs.most_common(1)[0][0] if self._codecs else None
 
     def shapes(self) -> list[tuple[pa.Schema, int, str]]:

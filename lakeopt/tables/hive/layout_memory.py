@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import fs
@@ -31,32 +31,52 @@ if TYPE_CHECKING:
 
 NAME = "layout.json"
 _KEYS = (LAYOUT_PROPERTY, MEASURED_PROPERTY)
+#: The plan that noted its layout last, and what was remembered before it: undoing the plan brings that back.
+_PLAN, _BEFORE = "noted-by-plan", "before"
 
 
 def load(table: HiveTable) -> dict[str, str]:
     """What is remembered, by name of the property; nothing where there is no such file, or none that can be read."""
+    held = _read(table)
+    return {key: held[key] for key in _KEYS if isinstance(held.get(key), str)}
+
+
+def remember(table: HiveTable, plan: RewritePlan, staged: Mapping[int, pa.Table]) -> None:
+    """Note the layout of a plan of which these groups were written, and what was remembered before that plan.
+
+    A table that cannot take the note is told of.
+    """
+    noted, held = _read(table), load(table)
+    wanted = held | _said(plan, staged, held)
+    if wanted != held:
+        same = noted.get(_PLAN) == plan.plan_id
+        _write(table, {**wanted, _PLAN: plan.plan_id, _BEFORE: noted.get(_BEFORE) if same else held})
+
+
+def forget(table: HiveTable, plan_id: str) -> None:
+    """Remember what was remembered before a plan, which is undone; nothing where a later plan noted its layout."""
+    noted = _read(table)
+    before = noted.get(_BEFORE)
+    if noted.get(_PLAN) == plan_id and isinstance(before, dict):
+        _write(table, {key: before[key] for key in _KEYS if isinstance(before.get(key), str)})
+
+
+def _read(table: HiveTable) -> dict[str, Any]:
     filesystem, path = table.resolve(f"{table.base_location}/{HIDDEN}/{NAME}")
     try:
         with filesystem.open_input_stream(path) as source:
             held = json.loads(source.read())
     except (OSError, ValueError):
         return {}
-    if not isinstance(held, dict):
-        return {}
-    return {key: held[key] for key in _KEYS if isinstance(held.get(key), str)}
+    return held if isinstance(held, dict) else {}
 
 
-def remember(table: HiveTable, plan: RewritePlan, staged: Mapping[int, pa.Table]) -> None:
-    """Note the layout of a plan of which these groups were written. A table that cannot take the note is told of."""
-    held = load(table)
-    wanted = held | _said(plan, staged, held)
-    if wanted == held:
-        return
+def _write(table: HiveTable, noted: Mapping[str, Any]) -> None:
     filesystem, path = table.resolve(f"{table.base_location}/{HIDDEN}/{NAME}")
     part = f"{path}.part" if isinstance(filesystem, fs.LocalFileSystem) else path
     try:
         with filesystem.open_output_stream(part) as sink:
-            sink.write(json.dumps(wanted, ensure_ascii=False).encode())
+            sink.write(json.dumps(noted, ensure_ascii=False).encode())
         if part != path:
             filesystem.move(part, path)
     except OSError as error:

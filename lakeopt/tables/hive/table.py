@@ -259,7 +259,7 @@ class HiveTable:
         return views.empty(name)
 
     def writer_options(self, *, level: int | None = None, goal: Goal | None = None) -> WriterOptions:
-        """Encoding that the table's parameters ask for; the codec is that of its files where they ask for none."""
+        """Encoding that the table's parameters ask for. The codec is that of its files, which a rewrite keeps."""
         found = self.file_lists.codec() if "contents" in self.__dict__ else None
         return writer_options(codecs.as_iceberg(self.properties, found), level=level, goal=goal)
 

@@ -13,6 +13,7 @@ from lakeopt.errors import CommitConflict, CommitOutcomeUnknown, LakeoptError, R
 from lakeopt.model.plan import FileGroup
 from lakeopt.model.serde import from_data
 from lakeopt.tables.base import Holding, Leaving, Table, Undone
+from lakeopt.tables.hive import layout_memory
 from lakeopt.tables.hive.listing import OWN_FOLDER, description_digest, list_folder
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.hive.neighbours import ALONE, shared_with
@@ -134,6 +135,8 @@ class HiveUpkeep:
             files, size = files + group.file_count, size + group.bytes
         if kept and not files:
             raise StalePlan(f"plan {plan['plan_id']} cannot be undone: {kept[0][0]}: {kept[0][1]}")
+        if act and not kept:
+            layout_memory.forget(hive, str(plan["plan_id"]))
         return Undone(files_count=files, bytes=size, kept=tuple(kept))
 
 
