@@ -324,6 +324,25 @@ class TestOfAMetastore:
         swept(table)
         assert table.rows() == before
 
+    def test_a_table_that_only_spark_can_read_is_switched_where_spark_reads_it(self, database: HiveDatabase) -> None:
+        """Its storage descriptor names a folder that is not there; ``path`` says where it lies."""
+        table = HiveParquet(database, "spark", managed=False, partitioned=False)
+        table.add("", rows(0, 100), rows(100, 100))
+        with database.connected() as client:
+            described = client.get_table(database.name, "spark")
+            described.parameters |= {"spark.sql.sources.provider": "parquet"}
+            described.sd.serdeInfo.parameters |= {"path": f"file:{table.root}"}
+            described.sd.location = f"file:{table.root}-__PLACEHOLDER__"
+            client.alter_table(database.name, "spark", described)
+        plan = planned(table)
+        assert lakeopt.apply(plan).groups_done == 1
+        sd = table.described().sd
+        assert sd.serdeInfo.parameters["path"] == sd.location
+        assert read(local(sd.location)) == read(table.root)
+        assert len(visible(local(sd.location))) == 1
+        assert restore(table.name, plan.plan_id).restored_files_count == 2
+        assert local(table.described().sd.serdeInfo.parameters["path"]) == table.root
+
     def test_a_lock_of_another_writer_is_waited_for_and_named(
         self, database: HiveDatabase, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -65,10 +65,18 @@ def shared_with(table: HiveTable) -> str | None:
     if not isinstance(source, MetastoreSource):
         return None
     for one in all_tables(source):
-        location = one.sd.location if one.sd is not None else None
-        if not location or "VIEW" in (one.tableType or "") or (one.dbName, one.tableName) == source.name:
+        if "VIEW" in (one.tableType or "") or (one.dbName, one.tableName) == source.name:
             continue
-        if lies_in(location, table.base_location) or lies_in(table.base_location, location):
-            name = join_identifier((source.metastore.name, one.dbName, one.tableName))
-            return f"the table {name} may read its files: it lies at {location}"
+        for location in _places(one):
+            if lies_in(location, table.base_location) or lies_in(table.base_location, location):
+                name = join_identifier((source.metastore.name, one.dbName, one.tableName))
+                return f"the table {name} may read its files: it lies at {location}"
     return None
+
+
+def _places(table: Any) -> list[str]:
+    """Where a table of Thrift's lies, to Hive and to Spark, which has a path of its own for what Hive cannot read."""
+    if table.sd is None:
+        return []
+    serde = table.sd.serdeInfo.parameters if table.sd.serdeInfo is not None else None
+    return [one for one in (table.sd.location, (serde or {}).get("path")) if one]
