@@ -7,6 +7,8 @@ JARS := .cache/jars
 SPARK_JAR := iceberg-spark-runtime-4.1_2.13-1.12.0.jar
 SQLITE_JAR := sqlite-jdbc-3.53.4.0.jar
 REST_JARS := .cache/rest-jars
+# Hadoop's S3 file system for the metastore; the SDK below it is in the bundle among REST_JARS, of the same version.
+S3A_JARS := .cache/s3a-jars/hadoop-aws-3.4.2.jar .cache/s3a-jars/s3-transfer-manager-2.44.4.jar
 S3_SERVER := .cache/bin/versitygw
 MOTO := .venv-moto
 SPARK35 := .venv-spark35
@@ -77,7 +79,7 @@ services: $(VENV)/.test $(ORACLE)/.done $(MOTO)/.done java-services s3-server ##
 # One after the other even under -j: Maven's repository on this machine is for one process at a time.
 java-services:
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
-	  $(MAKE) --no-print-directory -j1 $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR) $(REST_JARS)/.done \
+	  $(MAKE) --no-print-directory -j1 $(JARS)/$(SPARK_JAR) $(JARS)/$(SQLITE_JAR) $(REST_JARS)/.done $(S3A_JARS) \
 	    $(SPARK35)/.done $(SPARK35_RUNTIMES); \
 	else echo "no Java 17 or no Maven on this machine: tests with Spark, REST and Hive are skipped"; fi
 
@@ -89,6 +91,12 @@ $(JARS)/$(SPARK_JAR):
 
 $(JARS)/$(SQLITE_JAR):
 	mvn -B -ntp -q dependency:copy -Dartifact=org.xerial:sqlite-jdbc:3.53.4.0 -DoutputDirectory=$(JARS)
+
+.cache/s3a-jars/hadoop-aws-%.jar:
+	mvn -B -ntp -q dependency:copy -Dartifact=org.apache.hadoop:hadoop-aws:$* -DoutputDirectory=$(@D)
+
+.cache/s3a-jars/s3-transfer-manager-%.jar:
+	mvn -B -ntp -q dependency:copy -Dartifact=software.amazon.awssdk:s3-transfer-manager:$* -DoutputDirectory=$(@D)
 
 .cache/spark35-jars/iceberg-spark-runtime-3.5_2.12-%.jar:
 	mvn -B -ntp -q dependency:copy -Dartifact=org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:$* -DoutputDirectory=$(@D)

@@ -83,24 +83,11 @@ class Folder:
         return {day: read(self.place(day)) for day in self.days()}
 
 
-class HiveDatabase:
-    """A database of a metastore of its own name, in a folder."""
+class HiveConnections:
+    """Plain Thrift clients of a metastore."""
 
-    def __init__(self, uri: str, folder: Path) -> None:
-        from hive_metastore.ttypes import Database
-
-        self.uri, self.folder = uri, folder
-        self.name = f"d{uuid.uuid4().hex[:12]}"
-        folder.mkdir(parents=True, exist_ok=True)
-        with self.connected() as client:
-            client.create_database(Database(name=self.name, locationUri=folder.as_uri()))
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What configures the metastore as the catalog ``hms``, with its state below the folder's parent."""
-        said = {"TYPE": "hive", "URI": self.uri, "WAREHOUSE": self.folder.as_uri(), "HIVE__HIVE2_COMPATIBLE": "true"}
-        named = {f"PYICEBERG_CATALOG__HMS__{key}": value for key, value in said.items()}
-        return {**named, "LAKEOPT_STATE_DIR": str(self.folder.parent / "state")}
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
 
     @contextmanager
     def connected(self) -> Iterator[Any]:
@@ -115,6 +102,27 @@ class HiveDatabase:
             yield Client(TBinaryProtocol(transport))
         finally:
             transport.close()
+
+
+class HiveDatabase(HiveConnections):
+    """A database of a metastore of its own name, in a folder."""
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        from hive_metastore.ttypes import Database
+
+        super().__init__(uri)
+        self.folder = folder
+        self.name = f"d{uuid.uuid4().hex[:12]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.connected() as client:
+            client.create_database(Database(name=self.name, locationUri=folder.as_uri()))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What configures the metastore as the catalog ``hms``, with its state below the folder's parent."""
+        said = {"TYPE": "hive", "URI": self.uri, "WAREHOUSE": self.folder.as_uri(), "HIVE__HIVE2_COMPATIBLE": "true"}
+        named = {f"PYICEBERG_CATALOG__HMS__{key}": value for key, value in said.items()}
+        return {**named, "LAKEOPT_STATE_DIR": str(self.folder.parent / "state")}
 
 
 def _storage(location: str) -> Any:

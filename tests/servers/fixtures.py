@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from servers.chromium import Chromium
-from servers.hive import Hive
+from servers.hive import S3A_JARS, Hive
 from servers.process import free_port, need
 from servers.rest import Rest
 from servers.s3 import S3, Moto
@@ -75,9 +75,10 @@ def hive_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def hive(tmp_path_factory: pytest.TempPathFactory, hive_port: int) -> Iterator[Hive]:
-    """A running Hive metastore over local files."""
-    server = Hive(tmp_path_factory.mktemp("hive"), hive_port)
+def hive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, hive_port: int) -> Iterator[Hive]:
+    """A running Hive metastore over local files, and over those of the S3 server where this machine has one."""
+    s3 = request.getfixturevalue("s3") if len(S3A_JARS) == 3 and S3.program() else None
+    server = Hive(tmp_path_factory.mktemp("hive"), hive_port, s3)
     yield server
     server.stop()
 

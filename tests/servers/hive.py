@@ -1,4 +1,4 @@
-"""A Hive metastore (2.3.10) out of pyspark's own jars, with an embedded Derby database."""
+"""A Hive metastore (2.3.10) out of pyspark's own jars, with an embedded Derby database; it may know an S3 server."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import subprocess
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from servers.process import Server, compiled, free_port, need
+from servers.process import CACHE, Server, compiled, free_port, need
+from servers.s3 import ACCESS_KEY, REGION, S3, SECRET_KEY
+
+#: Hadoop's own S3 file system, and the SDK that it needs, out of Iceberg's bundle.
+S3A_JARS = (*(CACHE / "s3a-jars").glob("*.jar"), *(CACHE / "rest-jars").glob("iceberg-aws-bundle-*.jar"))
 
 
 class Hive:
     """A running metastore; ``uri`` is its Thrift address."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, s3: S3 | None = None) -> None:
         need("Hive metastore", shutil.which("java") and shutil.which("javac"), "install a JDK 17")
         spark = importlib.util.find_spec("pyspark")
         need("Hive metastore", spark and spark.origin, "install the extra `spark`")
@@ -23,7 +27,9 @@ class Hive:
         assert spark.origin is not None
         self.folder, self.warehouse = folder, folder / "warehouse"
         self.warehouse.mkdir()
-        jars = f"{_configuration(folder, self.warehouse)}:{Path(spark.origin).parent}/jars/*"
+        jars = f"{_configuration(folder, self.warehouse, s3)}:{Path(spark.origin).parent}/jars/*"
+        if s3 is not None:
+            jars = ":".join([jars, *map(str, S3A_JARS)])
         self._classes = compiled(folder, jars, "PrepareLocks.java", "HiveAuthUtils.java")
         done = subprocess.run(
             ["java", "-cp", self._classes, "PrepareLocks"], cwd=folder, capture_output=True, text=True, timeout=180
@@ -45,8 +51,9 @@ class Hive:
         self.server.stop()
 
 
-def _configuration(folder: Path, warehouse: Path) -> Path:
-    properties = {
+def _configuration(folder: Path, warehouse: Path, s3: S3 | None) -> Path:
+    properties = {} if s3 is None else _s3a(s3)
+    properties |= {
         "javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder}/metastore_db;create=true",
         "javax.jdo.option.ConnectionDriverName": "org.apache.derby.jdbc.EmbeddedDriver",
         "datanucleus.schema.autoCreateAll": "true",
@@ -62,3 +69,15 @@ def _configuration(folder: Path, warehouse: Path) -> Path:
     entries = "".join(f"<property><name>{k}</name><value>{escape(v)}</value></property>" for k, v in properties.items())
     (made / "hive-site.xml").write_text(f"<configuration>{entries}</configuration>")
     return made
+
+
+def _s3a(s3: S3) -> dict[str, str]:
+    """How Hadoop reaches the server."""
+    return {
+        "fs.s3a.endpoint": s3.endpoint,
+        "fs.s3a.endpoint.region": REGION,
+        "fs.s3a.access.key": ACCESS_KEY,
+        "fs.s3a.secret.key": SECRET_KEY,
+        "fs.s3a.path.style.access": "true",
+        "fs.s3a.connection.ssl.enabled": "false",
+    }

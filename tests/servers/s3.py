@@ -18,9 +18,14 @@ class S3:
 
     bucket = "lake"
 
+    @staticmethod
+    def program() -> str | None:
+        """Where the server's program is; None where this machine has none."""
+        built = CACHE / "bin" / "versitygw"
+        return str(built) if built.exists() else shutil.which("versitygw")
+
     def __init__(self, folder: Path) -> None:
-        program = CACHE / "bin" / "versitygw"
-        found = str(program) if program.exists() else shutil.which("versitygw")
+        found = self.program()
         need("S3 (versitygw)", found, "install Go and run `make services`")
         assert found is not None
         self.root = folder / "objects"

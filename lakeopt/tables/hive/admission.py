@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from pyarrow.fs import LocalFileSystem
 
 from lakeopt.errors import Refused
 from lakeopt.model.plan import FileGroup, PartitionSwitch, PlannedFile, SkippedGroup
@@ -14,6 +15,7 @@ from lakeopt.tables.hive import meaning
 from lakeopt.tables.hive.listing import description_digest
 from lakeopt.tables.hive.neighbours import shared_with
 from lakeopt.tables.hive.source import Partition
+from lakeopt.tables.hive.switch.folders import look
 
 if TYPE_CHECKING:
     from lakeopt.tables.hive.contents import Place
@@ -42,12 +44,13 @@ def admit(table: HiveTable, groups: Sequence[FileGroup], skipped: Sequence[Skipp
     left: list[SkippedGroup] = []
     for number, own in touched.items():
         planned = tuple(by_place[number])
-        reason = shared or _reason(table, number, planned, described.get(places[number].values))
+        now = described.get(places[number].values)
+        switch = shared or _reason(table, number, planned, now) or _switch(table, places[number], now)
         text = lists.partitions[number].text
-        if reason is not None:
-            left.append(SkippedGroup(text, reason, len(planned), sum(file.bytes for file in planned)))
-            continue
-        made.append(_group(len(made), text, planned, own, places[number], described[places[number].values]))
+        if isinstance(switch, str):
+            left.append(SkippedGroup(text, switch, len(planned), sum(file.bytes for file in planned)))
+        else:
+            made.append(_group(len(made), text, planned, own, switch))
     taken = {group.partition for group in made}
     return tuple(made), (*(one for one in skipped if one.partition not in taken), *left)
 
@@ -106,10 +109,19 @@ def _reason(table: HiveTable, number: int, files: Sequence[PlannedFile], now: Pa
     return meaning.reason([file.path for file in files], held, table.stored_schema, table.resolve)
 
 
+def _switch(table: HiveTable, place: Place, now: Partition | None) -> PartitionSwitch | str:
+    """What must still hold when a partition is switched, by the tags of an object store too; or that it changed."""
+    assert now is not None
+    seen = None if isinstance(table.resolve(place.location)[0], LocalFileSystem) else look(table, place.location)
+    if seen is not None and seen.digest != place.listing:
+        return "its files changed while the plan was made"
+    listing = place.listing if seen is None else seen.exact_digest
+    return PartitionSwitch(place.values, place.location, listing, description_digest(now))
+
+
 def _group(
-    number: int, text: str, files: tuple[PlannedFile, ...], own: Sequence[FileGroup], place: Place, now: Partition
+    number: int, text: str, files: tuple[PlannedFile, ...], own: Sequence[FileGroup], switch: PartitionSwitch
 ) -> FileGroup:
-    switch = PartitionSwitch(place.values, place.location, place.listing, description_digest(now))
     shares = [group.across for group in own if group.across is not None]
     return FileGroup(
         group_id=number,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lakeopt.errors import Unreachable
@@ -26,6 +28,9 @@ STAGING = (".hive-staging", "_temporary", "__magic", ".spark-staging", "_impala_
 _IN_PROGRESS = ".inprogress"
 #: How names of objects end that stand for a folder, to some tools: such a folder may be long gone.
 _FOLDER_MARK = "_$folder$"
+
+#: Files that are asked for their tags at a time.
+_AT_ONCE = 16
 
 
 def list_folder(filesystem: fs.FileSystem, path: str, *, recursive: bool = True) -> list[fs.FileInfo]:
@@ -49,17 +54,47 @@ def list_folder(filesystem: fs.FileSystem, path: str, *, recursive: bool = True)
     return [one for one in found if not f"{one.path}/".startswith(f"{own}/")]
 
 
-def listing_digest(infos: Iterable[fs.FileInfo], path: str) -> str:
+def listing_digest(infos: Iterable[fs.FileInfo], path: str, tags: Mapping[str, str] = MappingProxyType({})) -> str:
     """Digest of all files among the entries below ``path``, by relative name, size and time in nanoseconds.
 
-    Folders do not count, whatever they hold does.
+    Folders do not count, whatever they hold does. ``tags`` are of :func:`entity_tags`.
     """
     lines = sorted(
-        json.dumps([relative_name(info, path), info.size, info.mtime_ns], ensure_ascii=False)
+        json.dumps(
+            [relative_name(info, path), info.size, info.mtime_ns, *([tags[info.path]] if info.path in tags else [])],
+            ensure_ascii=False,
+        )
         for info in infos
         if info.is_file
     )
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def entity_tags(filesystem: fs.FileSystem, infos: Iterable[fs.FileInfo]) -> dict[str, str]:
+    """What an object store calls the bytes of each file, by path; nothing on a local file system.
+
+    A store's times are of whole seconds: a file that is put again within one, of the same size, differs in its tag.
+
+    :raises Unreachable: the storage does not answer.
+    """
+    from pyarrow import fs
+
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return {}
+    paths = [info.path for info in infos if info.is_file]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(paths, pool.map(lambda path: _entity_tag(filesystem, path), paths), strict=True))
+
+
+def _entity_tag(filesystem: fs.FileSystem, path: str) -> str:
+    try:
+        with filesystem.open_input_file(path) as source:
+            said = source.metadata()
+    except FileNotFoundError:
+        return "gone"
+    except OSError as error:
+        raise unreachable(path, error) or Unreachable(f"file cannot be looked at: {path}: {error}") from error
+    return next((str(value) for name, value in said.items() if str(name).lower() == "etag"), "none")
 
 
 def description_digest(partition: Partition) -> str:

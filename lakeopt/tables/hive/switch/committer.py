@@ -268,7 +268,7 @@ def _other_description(planned: PartitionSwitch, partition: Partition | None) ->
 def _why_other_files(planned: PartitionSwitch, seen: Look) -> str | None:
     if seen.staging:
         return f"another writer is at work in {planned.location}: {seen.staging[0]}"
-    return f"files at {planned.location} have changed since the plan" if seen.digest != planned.listing else None
+    return f"files at {planned.location} have changed since the plan" if seen.exact_digest != planned.listing else None
 
 
 def _require_quiet_root(hive: HiveTable) -> None:

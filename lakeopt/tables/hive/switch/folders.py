@@ -11,6 +11,7 @@ from pyarrow import fs
 from lakeopt.tables.base import Leaving, Table
 from lakeopt.tables.hive.listing import (
     OWN_FOLDER,
+    entity_tags,
     is_hidden,
     list_folder,
     listing_digest,
@@ -30,11 +31,17 @@ class Look:
     location: str
     path: str
     infos: tuple[fs.FileInfo, ...]
+    filesystem: fs.FileSystem
 
     @property
     def digest(self) -> str:
-        """As of :func:`listing_digest`."""
+        """As of :func:`listing_digest`, by names, sizes and times."""
         return listing_digest(self.infos, self.path)
+
+    @cached_property
+    def exact_digest(self) -> str:
+        """The same, and by the tags of an object store, each file asked for its own."""
+        return listing_digest(self.infos, self.path, entity_tags(self.filesystem, self.infos))
 
     @property
     def staging(self) -> list[str]:
@@ -53,7 +60,7 @@ def look(table: Table, location: str) -> Look:
     :raises Unreachable: the storage does not answer.
     """
     filesystem, path = table.resolve(location)
-    return Look(location, path, tuple(list_folder(filesystem, path)))
+    return Look(location, path, tuple(list_folder(filesystem, path)), filesystem)
 
 
 @dataclass(frozen=True)
