@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 PAGE = 1000
 #: Footers that the columns are taken from.
 _SAMPLE = 16
-_SUFFIXES: dict[str, FileFormat] = {".parquet": "parquet", ".parq": "parquet", ".orc": "orc", ".avro": "avro"}
 _TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 _MAGIC: dict[bytes, FileFormat] = {b"PAR1": "parquet", b"ORC": "orc", b"Obj\x01": "avro"}
 
@@ -164,13 +163,6 @@ class DirectorySource:
 
             return fs.LocalFileSystem(), path
         return storage.resolve(load_file_io(self.properties, location), location)
-
-    def folder_of(self, values: Sequence[str | None]) -> str:
-        """Location of a partition with these values, named as Hive would name it."""
-        from lakeopt.tables.hive.partition_names import partition_name
-
-        keys = [name for name, _ in self.describe().partition_columns]
-        return f"{self.location}/{partition_name(keys, values)}" if keys else self.location
 
 
 def _schema(held: FileFormat, path: str, resolve: Any) -> pa.Schema:

@@ -7,7 +7,9 @@ partition in which it is not one thing, or cannot be written here, is left alone
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -16,6 +18,10 @@ from lakeopt.orc.footers import read_footer
 from lakeopt.parquet.footers import Resolve
 from lakeopt.tables.hive.orc_meaning import orc_form
 from lakeopt.tables.hive.parquet_meaning import holds_nanoseconds, parquet_form, stored_file
+
+Footer = TypeVar("Footer")
+#: Footers read at a time: the wait is on storage.
+_AT_ONCE = 8
 
 
 def file_form(locations: Sequence[str], file_format: str, schema: pa.Schema, resolve: Resolve) -> FileForm | str:
@@ -29,9 +35,9 @@ def file_form(locations: Sequence[str], file_format: str, schema: pa.Schema, res
     if not locations:
         return "it has no files"
     if file_format.lower() == "orc":
-        return orc_form([read_footer(location, resolve) for location in locations], schema)
+        return orc_form(_each(read_footer, locations, resolve), schema)
     if file_format.lower() == "parquet":
-        return parquet_form([stored_file(location, resolve) for location in locations], schema)
+        return parquet_form(_each(stored_file, locations, resolve), schema)
     return f"{file_format} files are not rewritten"
 
 
@@ -44,10 +50,15 @@ def reason(locations: Sequence[str], file_format: str, schema: pa.Schema, resolv
     if file_format.lower() != "parquet" or not locations:
         found = file_form(locations, file_format, schema, resolve)
         return found if isinstance(found, str) else None
-    files = [stored_file(location, resolve) for location in locations]
+    files = _each(stored_file, locations, resolve)
     form = parquet_form(files, schema)
     if isinstance(form, str):
         return form
     if any(holds_nanoseconds(file, resolve) for file in files):
         return "it holds timestamps of nanoseconds, which are not carried here"
     return None
+
+
+def _each(read: Callable[[str, Resolve], Footer], locations: Sequence[str], resolve: Resolve) -> list[Footer]:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda location: read(location, resolve), locations))

@@ -39,10 +39,6 @@ class DirectorySwitch:
         """Where the old files lie after a switch from ``was`` to ``folder``: where the new ones were made."""
         return folder
 
-    def current(self, was: str, folder: str) -> str:
-        """Where the partition lies after a switch from ``was`` to ``folder``: where it was."""
-        return was
-
     def move(self, change: Change, was: str, verify: Callable[[], None]) -> None:
         """Exchange the folders. ``verify`` is called directly before.
 

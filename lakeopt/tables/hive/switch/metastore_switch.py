@@ -54,10 +54,6 @@ class MetastoreSwitch:
         """Where the old files lie after a switch from ``was`` to ``folder``: where they were."""
         return was
 
-    def current(self, was: str, folder: str) -> str:
-        """Where the partition lies after a switch from ``was`` to ``folder``."""
-        return folder
-
     def move(self, change: Change, was: str, verify: Callable[[], None]) -> None:
         """Let the partition lie elsewhere. ``verify`` is called under the lock, directly before.
 

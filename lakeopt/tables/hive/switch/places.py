@@ -28,9 +28,6 @@ class Mover(Protocol):
     def left(self, was: str, folder: str) -> str:
         """Where the old files lie after a switch from ``was`` to ``folder``."""
 
-    def current(self, was: str, folder: str) -> str:
-        """Where the partition lies after a switch from ``was`` to ``folder``."""
-
     def move(self, change: Change, was: str, verify: Callable[[], None]) -> None:
         """Switch it, with ``verify`` called directly before.
 
