@@ -17,6 +17,7 @@ from lakeopt.model.plan import SortField
 from lakeopt.model.table import TableProfile
 from lakeopt.tables.hive.partition_names import escape
 from lakeopt.tables.open import open_table
+from lakeopt.workflows.queries import parse_queries
 
 KEY = (SortField("b"),)
 VALUES = ["x", "a/b=c%20 ü", None]
@@ -221,6 +222,9 @@ def test_orc_and_a_table_without_partitions(tmp_path: Path, monkeypatch: pytest.
     assert place == f"{tmp_path}/t/.lakeopt/{plan.plan_id}-0123abcd-00000/t/{plan.plan_id}-0123abcd-00000-00000.orc"
     with pytest.raises(UnknownName, match="folder with data files"):
         open_table(str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match="not a table name") as unsaid:
+        open_table("t/below")
+    assert unsaid.value.hint == "a folder is named by a path: ./t/below"
 
 
 @pytest.mark.parametrize("codec", ["snappy", "gzip"])
@@ -230,6 +234,16 @@ def test_a_plan_says_the_codec_that_is_kept(tmp_path: Path, codec: str) -> None:
         pq.write_table(rows(0), tmp_path / "t" / "k=1" / f"{name}.parquet", compression=codec)
     plan = lakeopt.plan(str(tmp_path / "t"), strategy="sort", sort_by=(SortField("B"),))
     assert plan.writer["codec"] == codec
+
+
+def test_bench_of_folders_names_the_second_side_and_reads_no_orc(root: Path, tmp_path: Path) -> None:
+    queries = parse_queries("SELECT count(*) FROM t")
+    with pytest.raises(UsageError, match="keeps no snapshots") as missing:
+        lakeopt.bench(str(root), queries=queries)
+    assert "--against" in str(missing.value.hint)
+    put(tmp_path / "orc" / "k=1", "f0.orc", rows(0))
+    with pytest.raises(Refused, match="no queries are run on ORC"):
+        lakeopt.bench(str(root), against=str(tmp_path / "orc"), queries=queries)
 
 
 def test_a_second_plan_of_the_same_layout_finds_nothing_to_do(root: Path) -> None:

@@ -95,7 +95,8 @@ def split_name(name: str, settings: Settings) -> tuple[str, Identifier]:
     if len(parts) >= 3 and parts[0].lower() in catalog.configured_catalogs():
         return parts[0], parts[1:]
     if len(parts) < 2:
-        raise UsageError(f"not a table name: {name!r}", hint="write [catalog.]namespace.table")
+        hint = f"a folder is named by a path: ./{name}" if "/" in name else "write [catalog.]namespace.table"
+        raise UsageError(f"not a table name: {name!r}", hint=hint)
     return catalog.default_catalog(settings), parts
 
 

@@ -148,6 +148,11 @@ def _sides(
     if against is not None:
         other = _open(against, settings)
         return [_side(table, before or "main"), _side(other, after or "main")], None
+    if not table.keeps_snapshots and before is None:
+        raise UsageError(
+            f"{table.identifier} keeps no snapshots: there is no earlier state of it to read",
+            hint="name the second side with --against TABLE, such as a copy of the files before",
+        )
     head = _snapshot(table, after or "main")
     if before is not None:
         return [_side(table, before), _side(table, after or "main")], None

@@ -28,7 +28,7 @@ from lakeopt.engines.duckdb.paths import data_paths, delete_paths
 from lakeopt.engines.duckdb.physical import PhysicalGroup, physical_groups
 from lakeopt.engines.duckdb.remote_files import serve
 from lakeopt.engines.duckdb.view import select
-from lakeopt.errors import UsageError
+from lakeopt.errors import Refused, UsageError
 from lakeopt.model.scan import Scan
 
 _MODULE = "lakeopt.engines.duckdb.query_run"
@@ -62,7 +62,15 @@ class Prepared:
 
 @interruptible()
 def prepare(scan: Scan, settings: RunSettings) -> Prepared:
-    """Read the footers of a snapshot once; see :class:`lakeopt.engines._queries.QueryEngine`."""
+    """Read the footers of a snapshot once; see :class:`lakeopt.engines._queries.QueryEngine`.
+
+    :raises Refused: files that DuckDB does not read. Fed by another decoder it would show that one's times and reads.
+    """
+    if "ORC" in (held.upper() for held in pc.unique(scan.files["file_format"]).to_pylist()):
+        raise Refused(
+            f"no queries are run on ORC, which DuckDB does not read: {scan.files['file_path'][0].as_py()}",
+            hint="lakeopt compare shows what both take; lakeopt migrate … --rewrite makes a copy that can be benched",
+        )
     paths, removed = data_paths(scan), delete_paths(scan)
     with connect(
         memory_bytes=settings.memory_bytes, threads=1, temp_dir=settings.temp_dir, keep_order=True
