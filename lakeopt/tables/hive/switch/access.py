@@ -33,13 +33,13 @@ def take_over(table: Table, was: str, folder: str) -> None:
         return
     left, made = Path(old), Path(table.resolve(folder)[1])
     root = Path(table.resolve(table.location)[1])
-    for one in made.parents:
-        if one.name == OWN_FOLDER:
-            with contextlib.suppress(PermissionError, Refused):  # it may be of another user, who has seen to it
-                _like(one, [root])
-            break
-        _like(one, [root])
     try:
+        for one in made.parents:
+            if one.name == OWN_FOLDER:
+                with contextlib.suppress(PermissionError, Refused):  # it may be of another user, who has seen to it
+                    _like(one, [root])
+                break
+            _like(one, [root])
         data = [one for one in left.iterdir() if one.is_file() and not is_hidden(one.name)]
         for one in made.iterdir():
             if one.is_file():
@@ -47,6 +47,8 @@ def take_over(table: Table, was: str, folder: str) -> None:
         _like(made, [left])
     except FileNotFoundError as error:
         raise CommitConflict(f"the partition's folder is gone: {was}", hint="make a new plan") from error
+    except OSError as error:
+        raise Refused(f"who may read {folder} cannot be said: {error.strerror}", hint="run it as its owner") from error
 
 
 def _like(made: Path, models: list[Path]) -> None:
