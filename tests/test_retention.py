@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from hive_lake import Folder, HiveDatabase, HiveParquet, rows
 
 import lakeopt
 from lakeopt.cli.app import main
-from lakeopt.errors import Refused, StalePlan, UsageError
+from lakeopt.errors import Refused, StalePlan, Unreachable, UsageError, WorkFailed
 from lakeopt.model.plan import SortField
+from lakeopt.parquet.output_file import disk_errors
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.restore import restore
 from lakeopt.workflows.retention import apply_retention, plan_retention
@@ -141,6 +143,22 @@ def test_the_command_shows_first_and_a_partition_made_anew_is_left_alone(
     assert new == [
         3 if table.name == str(table.root) else 43
     ]  # a folder is new; a metastore's partition is what lies there
+
+
+def test_a_folder_that_cannot_be_moved_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKEOPT_STATE_DIR", str(tmp_path / "state"))
+    table = Folder(tmp_path / "hive" / "t")
+    table.add(day(100), rows(0, 20))
+    (table.root / ".lakeopt").write_text("somebody's file")
+    with pytest.raises(WorkFailed, match="cannot be moved"):
+        lakeopt.retention(table.name, older_than="60d")
+    assert sum(seen(table).values()) == 20
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_what_may_not_be_written_is_said_plainly(number: int) -> None:
+    with pytest.raises(Unreachable, match="may not be written: "), disk_errors("/t/a.parquet"):
+        raise OSError(number, "from the system")
 
 
 def test_what_is_no_hive_table_is_refused(lake: Any) -> None:

@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, cast
 
-from lakeopt.errors import NoSpace
+from lakeopt.errors import NoSpace, Unreachable
 from lakeopt.parquet.footers import unreachable
 
 if TYPE_CHECKING:
     from pyarrow import fs
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def create(filesystem: fs.FileSystem, path: str) -> IO[bytes]:
@@ -45,6 +46,11 @@ def disk_errors(location: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL_DISK:
             raise NoSpace(f"no space left while writing {location}", hint="free disk space and run it again") from error
+        if error.errno in _FORBIDDEN:
+            raise Unreachable(
+                f"{location} may not be written: {os.strerror(error.errno)}",
+                hint="check the permissions of this user, and how the disk is mounted",
+            ) from error
         if away := unreachable(location, error):
             raise away from error
         raise

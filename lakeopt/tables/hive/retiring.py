@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 from pyarrow import fs
 
-from lakeopt.errors import CommitConflict, Refused, StalePlan, WorkFailed
+from lakeopt.errors import CommitConflict, Refused, StalePlan, WorkFailed, first_line
 from lakeopt.model.retention import RetiredPartition
+from lakeopt.parquet.output_file import disk_errors
 from lakeopt.tables.base import Leaving
 from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.hive.new_locations import HIDDEN
@@ -102,6 +103,8 @@ def take_out(table: HiveTable, plan_id: str, partition: RetiredPartition) -> Non
 
     :raises StalePlan: it, or its files, changed since the plan, or a writer is at work in it.
     :raises CommitConflict: another writer holds its lock, or put files there meanwhile: it is in the table again.
+    :raises Unreachable: the folder may not be moved.
+    :raises WorkFailed: it cannot be.
     """
     if not isinstance(table.source, MetastoreSource):
         _require_same(table, partition)
@@ -154,7 +157,8 @@ def bring_back(table: HiveTable, plan_id: str, partition: RetiredPartition, desc
 def archive(table: HiveTable, partition: RetiredPartition, to: str) -> None:
     """Copy all files of a partition below another location, and read them back to compare.
 
-    :raises WorkFailed: what was written is not what was read, or another file is in the way.
+    :raises WorkFailed: what was written is not what was read, or another file is in the way, or the disk is full.
+    :raises Unreachable: the archive may not be written.
     """
     for name in files_of(table, partition.location):
         source, target = f"{partition.location}/{name}", f"{to.rstrip('/')}/{partition.name}/{name}"
@@ -165,9 +169,10 @@ def archive(table: HiveTable, partition: RetiredPartition, to: str) -> None:
                 continue
             raise WorkFailed(f"another file is in the way of the archive: {target}", hint="choose another place")
         part = _part(filesystem, target)
-        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
         (from_system, from_path), (_, to_path) = table.resolve(source), table.resolve(part)
-        fs.copy_files(from_path, to_path, from_system, filesystem)
+        with disk_errors(target):
+            filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+            fs.copy_files(from_path, to_path, from_system, filesystem)
         if _digest(table, part) != wanted:
             raise WorkFailed(f"the archive's copy differs: {part}", hint="the partition is as it was")
         if part != target:
@@ -203,5 +208,9 @@ def _require_same(table: HiveTable, partition: RetiredPartition) -> None:
 def _move(table: HiveTable, left: str, right: str) -> None:
     filesystem, path = table.resolve(left)
     _, target = table.resolve(right)
-    filesystem.create_dir(target.rpartition("/")[0], recursive=True)
-    filesystem.move(path, target)
+    try:
+        with disk_errors(right):
+            filesystem.create_dir(target.rpartition("/")[0], recursive=True)
+            filesystem.move(path, target)
+    except OSError as error:
+        raise WorkFailed(f"{left} cannot be moved: {first_line(error)}", hint="it is where it was") from error
