@@ -58,6 +58,9 @@ def checked(table: Table, *, rewrite: bool) -> Migratable:
             _require_importable(location, footer, schema, partitions)
     instants = sorted(name for name in schema.names if schema.field(name).type != table.schema.field(name).type)
     notes = [f"{', '.join(instants)}: instants in the files, so timestamptz in the new table"] if instants else []
+    local = sorted(name for name in stored if schema.field(name).type == pa.timestamp("us"))
+    if orc and local:
+        notes.append(f"{', '.join(local)}: ORC keeps them without a zone, so timestamp in the new table")
     if not rewrite:
         notes.append("both tables name the same files: gc.enabled=false keeps this one from deleting any")
     return Migratable(

@@ -273,7 +273,8 @@ def _give_up(run: _Run, log: journal.JournalWriter, error: BaseException) -> Non
         if run.traces is not None and not run.target.has(run.traces["uuid"]):
             _remove(run.target, run.traces)
         interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
-        reason = str(error) if isinstance(error, LakeoptError) else f"{type(error).__name__}: {error}"
+        plain = isinstance(error, LakeoptError | KeyboardInterrupt) and str(error)
+        reason = plain or f"{type(error).__name__}: {error}"
         log.write("interrupted" if interrupted else "failed", error=reason)
 
 
