@@ -49,7 +49,7 @@ def measured(folder: Path, rows: int) -> dict[str, Any]:
     layout = ["--rewrite", "--strategy", "sort", "--sort-by", KEY]
     made = json.loads(run([*lakeopt, "migrate", str(table), "--to", NAME, *layout, "--yes", "--json"]).stdout)
     asked = ["bench", str(table), "--queries", str(QUERIES), "--against", NAME, "--json"]
-    report = json.loads(run([*lakeopt, *asked]).stdout)
+    report = json.loads(run([*lakeopt, *asked]).stdout) | {"table": str(table.relative_to(folder))}
     return {
         "migration": {name: made[name] for name in ("record_count", "bytes_before", "bytes_after", "elapsed_seconds")},
         "bench": report,
