@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,8 @@ from scans import field, position_deletes, scan_of, table, write
 
 from lakeopt.engines._fingerprint import fingerprint
 from lakeopt.engines._row_hash import RowHasher, type_name, version
-from lakeopt.errors import DataFileError
+from lakeopt.engines.spark import executor_proof
+from lakeopt.errors import ConfigurationError, DataFileError
 from lakeopt.model.result import Fingerprint
 
 
@@ -229,3 +231,23 @@ def test_nulls_are_held_against_the_manifests_counts(tmp_path: Path, threads: in
         else:
             with pytest.raises(DataFileError, match=r"'c11' of data file .*2\.parquet has 1 nulls.* counts 0"):
                 fingerprint(given, threads=threads, memory_bytes=1 << 28)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+def test_parts_that_other_processes_read_add_up(tmp_path: Path, count: int) -> None:
+    """Each goes there as bytes, with its own files and delete files alone."""
+    rows = one_of_each()
+    paths = [write(tmp_path / f"{number}.parquet", pa.concat_tables([rows] * number)) for number in range(1, 8)]
+    deletes = [position_deletes(tmp_path / "d.parquet", {paths[3]: [0, 2], paths[6]: [1]})]
+    scan = scan_of(rows.schema, paths, deletes=deletes)
+    for by_column in (False, True):
+        whole = fingerprint(scan, threads=1, memory_bytes=1 << 28, by_column=by_column)
+        parts = [pickle.loads(pickle.dumps(part)) for part in executor_proof.divided(scan, count)]
+        named = sorted(path for part in parts for path in part.files["file_path"].to_pylist())
+        assert named == sorted(path.as_uri() for path in paths)
+        assert len(parts) == min(count, len(paths))
+        found = [fingerprint(part, threads=1, memory_bytes=1 << 28, by_column=by_column) for part in parts]
+        assert executor_proof.total(found) == whole
+    other = dataclasses.replace(found[0], version="1/duckdb-1.4.0")
+    with pytest.raises(ConfigurationError, match=r"different versions: 1/duckdb-1\.4\.0, "):
+        executor_proof.total([*found, other])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,6 +28,16 @@ class Fingerprint:
     def digest(self) -> str:
         """The 128 bits as one word, 32 hex digits."""
         return self.high + self.low
+
+
+def added(digests: Iterable[str]) -> str:
+    """Digest of all the rows of which some have each of these digests: lanes add up, each modulo 2^64.
+
+    >>> added(["0000000000000001ffffffffffffffff", "00000000000000020000000000000001"])
+    '00000000000000030000000000000000'
+    """
+    lanes = [(int(digest[:16], 16), int(digest[16:], 16)) for digest in digests]
+    return "".join(f"{sum(lane) % 2**64:016x}" for lane in zip(*lanes, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lakeopt.errors import DataFileError, ProofFailed
 from lakeopt.model.plan import Method, Verify
-from lakeopt.model.result import Fingerprint, Verification
+from lakeopt.model.result import Fingerprint, Verification, added
 from lakeopt.model.scan import DATA, Scan, files_schema
 
 if TYPE_CHECKING:
@@ -130,11 +130,10 @@ def joined(proofs: Sequence[Verification]) -> Verification | None:
     if not proofs:
         return None
     digests = [proof.fingerprint for proof in proofs if proof.fingerprint is not None]
-    lanes = [sum(int(digest[at : at + 16], 16) for digest in digests) % 2**64 for at in (0, 16)]
     return Verification(
         method=" and ".join(sorted({proof.method for proof in proofs})),
         matched=all(proof.matched for proof in proofs),
-        fingerprint="".join(f"{lane:016x}" for lane in lanes) if len(digests) == len(proofs) else None,
+        fingerprint=added(digests) if len(digests) == len(proofs) else None,
         version=proofs[0].version if len(digests) == len(proofs) else None,
         record_count=sum(proof.record_count for proof in proofs),
     )

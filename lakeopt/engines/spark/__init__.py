@@ -28,9 +28,16 @@ class SparkEngine:
         return stage(request)
 
     def fingerprint(self, scan: Scan, *, threads: int, memory_bytes: int, by_column: bool = False) -> Fingerprint:
-        """Fingerprint of the rows of a scan, by a reader that shares nothing with :meth:`stage`."""
-        from lakeopt.engines._fingerprint import fingerprint
+        """Fingerprint of the rows of a scan, by a reader that shares nothing with :meth:`stage`.
 
+        Where Spark runs on a cluster its executors read, else this process.
+        """
+        from lakeopt.engines._fingerprint import fingerprint
+        from lakeopt.engines.spark import executor_proof
+        from lakeopt.engines.spark.session import active_session
+
+        if (spark := active_session()) is not None and executor_proof.on_cluster(spark):
+            return executor_proof.fingerprint(spark, scan, by_column=by_column)
         return fingerprint(scan, threads=threads, memory_bytes=memory_bytes, by_column=by_column)
 
     def discard(self, staged: pa.Table, resolve: Callable[[str], tuple[fs.FileSystem, str]]) -> int:
