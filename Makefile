@@ -118,7 +118,7 @@ $(S3_SERVER):
 
 # Three workers on two cores: tests often wait for servers, disks and processes that they start.
 test: services ## all tests, with every real service whose tool this machine has
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -p no:cacheprovider
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 40 -p no:cacheprovider
 
 soak: services ## every fault test in full; writes its result file under benchmarks/results/
 	LAKEOPT_SOAK=1 $(BIN)/python -m pytest -m "fault or full" --timeout 3600 -p no:cacheprovider
