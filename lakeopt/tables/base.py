@@ -208,6 +208,9 @@ class Committer(Protocol):
     def find(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup] = ()) -> bool:
         """Whether the table has that snapshot now; ``groups`` are those that were committed with it."""
 
+    def may_land_later(self, table: Table) -> bool:
+        """Whether a commit may still appear once the process that asked for it has ended: a catalog may be at work."""
+
     def replaced(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup]) -> list[Leaving]:
         """Files that a commit of these groups has put out of use, where no metadata remembers them."""
 

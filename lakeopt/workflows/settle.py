@@ -1,8 +1,8 @@
 """Settle what earlier runs left open: commits whose answer was lost, and the files of runs that were killed.
 
 Files go to the mark list, to be swept after the grace by whoever finds that nothing reaches them. They are deleted
-at once only where death is certain (the process of this host is gone), nothing was being committed, and the table
-as it is now does not reach them.
+at once only where death is certain (the process of this host is gone), no commit of it can appear any more, and the
+table as it is now does not reach them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _settle(table: Table, committer: Committer, settings: Settings, run: Journal
         landed = set(run.of("committing")[-1]["group_ids"])
         log.write("group-committed", snapshot_id=str(pending), group_ids=sorted(landed), settled_later=True)
         pending = None
-    certain = run.is_dead and pending is None
+    certain = run.is_dead and (pending is None or not committer.may_land_later(table))
     left: list[MarkedFile] = []
     if certain or not run.of("marked"):
         folders = {event["folder"] for event in _not_done(run, landed)}
@@ -68,7 +68,7 @@ def _settle(table: Table, committer: Committer, settings: Settings, run: Journal
         upkeep(table).tidy(table, {event["folder"] for event in _not_done(run, landed)})
     elif left:
         mark(table, settings, run.plan_id, left)
-    if pending is not None and age_of(run.newest) <= GRACE:
+    if pending is not None and not certain and age_of(run.newest) <= GRACE:
         if not run.of("marked"):
             log.write("marked", files=len(left), settled_later=True)
         if run.is_dead:

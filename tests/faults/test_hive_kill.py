@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lakeopt.errors import Refused
 from lakeopt.tables.hive import layout_memory
 from lakeopt.tables.hive.switch.record import NAME
 from lakeopt.tables.open import open_table
+from lakeopt.workflows.leases import is_void
 from lakeopt.workflows.marks import marked
 from lakeopt.workflows.restore import restore
 from lakeopt.workflows.sweep import sweep
@@ -79,10 +81,14 @@ def test_rows_and_files_survive_kill_at_any_instant(
         kills.finish(command)
         assert table.rows() == before, f"round {round_number}, completed"
         assert unexplained(table) == [], f"round {round_number}"
-        assert list(state.rglob("leases/*/*/*.json")) == []
+        # Killed between its last event and the return of its leases a run keeps nobody away, and nobody clears them.
+        assert all(is_void(json.loads(lease.read_text())) for lease in state.rglob("leases/*/*/*.json"))
         if round_number % 5 == 4:
             done = sweep(table.name, grace=0, no_concurrent_writers=True)
-            assert (done.kept, done.failed) == ((), ())
+            assert done.failed == ()
+            # A metastore may still be at work on the switch of a process that is gone: its files wait for the grace.
+            assert not done.kept or kind == "metastore", done.kept
+            assert all(kept.reason.startswith("in use by the running plan") for kept in done.kept), done.kept
             assert table.rows() == before
             assert unexplained(table) == []
 

@@ -118,6 +118,10 @@ class HiveSwitch:
         hive = hive_table(table)
         return any(_led_here(hive, _switch_of(group), snapshot_id) is not None for group in groups)
 
+    def may_land_later(self, table: Table) -> bool:
+        """By a metastore only: folders are exchanged by the process itself."""
+        return isinstance(hive_table(table).source, MetastoreSource)
+
     def replaced(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup]) -> list[Leaving]:
         """What lies in the folder that the switch left, as far as it was there before it."""
         hive = hive_table(table)

@@ -144,6 +144,10 @@ class ReplaceCommitter:
         except Exception as error:
             raise Unreachable(f"the catalog does not answer: {error}", hint="try again later") from error
 
+    def may_land_later(self, table: Table) -> bool:
+        """Always: a catalog may be at work on it."""
+        return True
+
     def replaced(self, table: Table, snapshot_id: int, groups: Sequence[FileGroup]) -> list[Leaving]:
         """None: earlier snapshots have them until they expire."""
         return []
