@@ -16,6 +16,7 @@ from lakeopt.errors import Refused, StalePlan, UnknownName, UsageError
 from lakeopt.model.plan import SortField
 from lakeopt.model.table import TableProfile
 from lakeopt.tables.hive.partition_names import escape
+from lakeopt.tables.hive.switch import directory_switch
 from lakeopt.tables.open import open_table
 from lakeopt.workflows.queries import parse_queries
 
@@ -255,3 +256,24 @@ def test_a_second_plan_of_the_same_layout_finds_nothing_to_do(root: Path) -> Non
     put(folder_of(root, None), "f9.parquet", rows(900))
     [group] = lakeopt.plan(str(root), strategy="sort", sort_by=(SortField("B"),)).groups
     assert (group.file_count, group.switch and group.switch.values[1]) == (2, None)
+
+
+def test_new_files_are_on_the_disk_before_folders_are_exchanged(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    sync, swap = os.fsync, directory_switch.exchange
+
+    def fsync(descriptor: int) -> None:
+        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    def exchange(left: str, right: str) -> None:
+        held = [str(path) for path in Path(right).iterdir()]
+        assert len(held) == 2, "a data file and the record"
+        assert {*held, right} <= set(done)
+        swap(left, right)
+        done.append("exchanged")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(directory_switch, "exchange", exchange)
+    lakeopt.rewrite(str(root), sort_by=(SortField("B"),))
+    assert done.count("exchanged") == len(VALUES)

@@ -28,6 +28,7 @@ from lakeopt.tables.hive.metastore import MetastoreSource
 from lakeopt.tables.hive.neighbours import ALONE, shared_with
 from lakeopt.tables.hive.source import Partition
 from lakeopt.tables.hive.switch.access import take_over
+from lakeopt.tables.hive.switch.durable import make_durable
 from lakeopt.tables.hive.switch.folders import Look, late, leavings, lies_hidden, look
 from lakeopt.tables.hive.switch.metastore_switch import Change
 from lakeopt.tables.hive.switch.places import Mover, hive_table, mover, partition_of, reached
@@ -172,6 +173,7 @@ class _Switching:
         earlier = [_without_files(one) for one in read_record(self.hive, self.planned.location)]
         write_record(self.hive, self.folder, [record, *self._unswept(earlier)])
         take_over(self.hive, self.planned.location, self.folder)
+        make_durable(self.hive, self.folder)
 
         def verify() -> None:
             _require_as_planned(self.hive, self.planned)
