@@ -15,6 +15,7 @@ from lakeopt.layout import readers
 from lakeopt.model.layout_record import LAYOUT_PROPERTY, MEASURED_PROPERTY, measured_property, table_property
 from lakeopt.model.migration import MigratedColumn, MigrationPlan, MigrationResult, MigrationVerify
 from lakeopt.model.plan import Goal, Layout, SortField
+from lakeopt.model.scan import WriterOptions
 from lakeopt.tables.base import Table
 from lakeopt.workflows import journal
 from lakeopt.workflows.chosen_layout import Chosen, chosen_layout, strategy_named
@@ -60,6 +61,7 @@ def plan_migration(
     engine: str = "duckdb",
     verify: MigrationVerify = "rows",
     target_file_bytes: int | None = None,
+    codec: str = "zstd",
     compression_level: int | None = None,
     compatible_with: Sequence[str] = readers.DEFAULT,
     time_budget: float | None = None,
@@ -70,12 +72,14 @@ def plan_migration(
 
     Without ``rewrite`` its Parquet files stay and both tables name them: every footer is read, and what Iceberg would
     read otherwise is refused. With ``rewrite`` rows are written anew, partition by partition, into the layout that
-    ``strategy``, ``sort_by``, ``goal`` and ``queries`` ask for as those of :func:`lakeopt.plan` do.
+    ``strategy``, ``sort_by``, ``goal`` and ``queries`` ask for as those of :func:`lakeopt.plan` do, in files of that
+    ``codec`` (zstd is Iceberg's own default; ``keep`` takes that of the source).
 
     :raises Refused: it is an Iceberg table, there is one of the new name, or its rows would read otherwise.
     :raises UnknownName: no such table, catalog, strategy, engine or column.
     :raises DataFileError: a file is missing or damaged.
     """
+    from lakeopt.tables.hive.switch.places import hive_table
     from lakeopt.tables.iceberg.new_table import new_name
     from lakeopt.tables.open import open_table
     from lakeopt.workflows.migratable import checked
@@ -85,6 +89,8 @@ def plan_migration(
     target = new_name(to, settings)
     _require_sound(opened, target, engine)
     found = checked(opened, rewrite=rewrite)
+    if rewrite and codec != "keep":
+        opened = hive_table(opened).writing(codec)
     plan_id, base = journal.new_plan_id(), opened.snapshot_id()
     wishes: dict[str, Any] = {"goal": goal, "queries": queries, "time_budget": time_budget, "settings": settings}
     wishes |= {"compatible_with": compatible_with, "compression_level": compression_level, "memory": memory_bytes}
@@ -99,7 +105,7 @@ def plan_migration(
     layout = layout or Layout("bin-pack")
     writer = chosen.writer or opened.writer_options(level=compression_level, goal=goal)
     said |= {"mode": "rewrite", "layout": layout, "writer": writer.as_mapping(), "measured": chosen.measured}
-    return _plan(opened, found, {**said, "properties": _properties(opened, chosen, layout, size)})
+    return _plan(opened, found, {**said, "properties": _properties(opened, chosen, writer, layout, size)})
 
 
 def _require_sound(table: Table, target: NewName, engine: str) -> None:
@@ -141,18 +147,16 @@ def _chosen(
     return chosen if chosen.layout is not None else replace(chosen, layout=strategy_named("bin-pack").layout(()))
 
 
-def _properties(table: Table, chosen: Chosen, layout: Layout, target: int) -> dict[str, str]:
+def _properties(table: Table, chosen: Chosen, writer: WriterOptions, layout: Layout, target: int) -> dict[str, str]:
     """Properties of a table whose files are its own: what wrote them, so that later files are alike."""
-    writer = chosen.writer
     said = {SOURCE_PROPERTY: table.identifier, "format-version": "2"}
     if target != _TARGET_FILE_BYTES:
         said["write.target-file-size-bytes"] = str(target)
     if layout.cuts:
         said[LAYOUT_PROPERTY] = table_property(layout)
-    if writer is not None:
-        said["write.parquet.compression-codec"] = "uncompressed" if writer.codec == "none" else writer.codec
-        if writer.level is not None:
-            said["write.parquet.compression-level"] = str(writer.level)
+    said["write.parquet.compression-codec"] = "uncompressed" if writer.codec == "none" else writer.codec
+    if writer.level is not None:
+        said["write.parquet.compression-level"] = str(writer.level)
     if chosen.measured is not None:
         held = measured_property(chosen.measured, None, (0, 0), 0)
         said[MEASURED_PROPERTY] = held or ""

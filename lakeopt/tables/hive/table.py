@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -42,6 +43,8 @@ class HiveTable:
     keeps_snapshots = False
     committer = "hive-switch"
     default_spec_id = 0
+    #: Codec of new files, where it is not that of the old ones.
+    codec: str | None = None
 
     def __init__(
         self,
@@ -260,8 +263,14 @@ class HiveTable:
 
     def writer_options(self, *, level: int | None = None, goal: Goal | None = None) -> WriterOptions:
         """Encoding that the table's parameters ask for. The codec is that of its files, which a rewrite keeps."""
-        found = self.file_lists.codec() if "contents" in self.__dict__ else None
+        found = self.codec or (self.file_lists.codec() if "contents" in self.__dict__ else None)
         return writer_options(codecs.as_iceberg(self.properties, found), level=level, goal=goal)
+
+    def writing(self, codec: str) -> HiveTable:
+        """The same table, whose rows go to files of this codec: those of another table."""
+        other = copy.copy(self)
+        other.codec = codec
+        return other
 
     def target_file_bytes(self) -> int:
         """``write.target-file-size-bytes`` of its parameters, as bytes on disk."""
