@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -33,8 +34,9 @@ def local(location: str) -> Path:
 
 
 def visible(folder: Path) -> list[Path]:
-    """Files of a folder that Hive reads."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith((".", "_")))
+    """Files of a folder that Hive reads, by one listing: which of them are files is asked of no name again."""
+    with os.scandir(folder) as found:
+        return sorted(Path(one.path) for one in found if one.is_file() and not one.name.startswith((".", "_")))
 
 
 def read(folder: Path) -> Counter[Row]:
